@@ -1,0 +1,1 @@
+"""F1: rows rendered to numba source, LLVM IR, a Python oracle, an assembler and a disassembler."""
