@@ -158,7 +158,9 @@ class Registry:
         parsed = parse_encoding(encoding)
         recorder = Recorder()
         arguments: dict[str, object] = {}
-        for parameter in inspect.signature(semantics).parameters:
+        for parameter, declared in inspect.signature(semantics).parameters.items():
+            if declared.default is not inspect.Parameter.empty:
+                continue  # bound by the row itself
             if parameter == "m":
                 arguments[parameter] = recorder
             elif parameter in CONTEXT_LEAVES or parameter in parsed.by_name:

@@ -1,0 +1,38 @@
+"""Zicsr and the privileged instructions (Privileged ISA, "Machine-Level ISA", "Supervisor-Level ISA").
+
+What they check and do depends on the mode and on many CSR bits: each is a named helper that both tiers share.
+"""
+
+from __future__ import annotations
+
+from rvhv.isa.expr import MASK64, ne
+from rvhv.isa.rows import Registry
+
+
+def add_rows(isa: Registry) -> None:
+    def csr(name, funct3, update, conditional):  # type: ignore[no-untyped-def]
+        """`conditional`: a source of x0 (or a zero immediate) does not write at all."""
+
+        def register(m, csr, rs1, rs1_index, rd_index):  # type: ignore[no-untyped-def]
+            reads, writes = (1, ne(rs1_index, 0)) if conditional else (ne(rd_index, 0), 1)
+            return m.csr(csr, lambda old: update(old, rs1), reads=reads, writes=writes)
+
+        def immediate(m, csr, uimm, rd_index):  # type: ignore[no-untyped-def]
+            reads, writes = (1, ne(uimm, 0)) if conditional else (ne(rd_index, 0), 1)
+            return m.csr(csr, lambda old: update(old, uimm), reads=reads, writes=writes)
+
+        isa.insn("Zicsr", name, f"csr:12 rs1 0{funct3} rd 1110011", "rd, csr, rs1", register, hot=False)
+        isa.insn("Zicsr", name + "i", f"csr:12 uimm:5 1{funct3} rd 1110011", "rd, csr, uimm", immediate, hot=False)
+
+    csr("csrrw", "01", lambda old, new: new, False)
+    csr("csrrs", "10", lambda old, new: old | new, True)
+    csr("csrrc", "11", lambda old, new: old & (new ^ MASK64), True)
+
+    def system(name, encoding, helper, syntax="", semantics=None):  # type: ignore[no-untyped-def]
+        isa.insn("System", name, encoding, syntax, semantics or (lambda m: m.call(helper)), hot=False, privileged=True)
+
+    system("mret", "0011000 00010 00000 000 00000 1110011", "mret")
+    system("sret", "0001000 00010 00000 000 00000 1110011", "sret")
+    system("wfi", "0001000 00101 00000 000 00000 1110011", "wfi")
+    # no cache is state: a store to a page table drops what was derived from it, so the fence only checks privilege
+    system("sfence.vma", "0001001 rs2 rs1 000 00000 1110011", "sfence_vma", "rs1, rs2")
