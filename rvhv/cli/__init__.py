@@ -1,0 +1,1 @@
+"""The command `rvhv`: one file a command; only this package prints."""
