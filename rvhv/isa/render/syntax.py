@@ -1,0 +1,124 @@
+"""Assembly syntax: the operand strings of the rows, and the pseudo-instructions; one source for both directions.
+
+A syntax string holds placeholders and literal text: `rd rs1 rs2 rs3` (registers), `target` (pc + imm), `upper`
+(imm >> 12), `csr` (a CSR's name), `fence` (two sets of i, o, r, w), any other field of the encoding (decimal), and
+`sp` as itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from rvhv.isa.rows import REGISTER_OPERANDS
+
+REGISTERS = (
+    "zero", "ra", "sp", "gp", "tp", "t0", "t1", "t2", "s0", "s1", "a0", "a1", "a2", "a3", "a4", "a5",
+    "a6", "a7", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "t3", "t4", "t5", "t6",
+)  # fmt: skip
+REGISTER_NUMBER = {name: n for n, name in enumerate(REGISTERS)} | {f"x{n}": n for n in range(32)} | {"fp": 8}
+AQRL_SUFFIX = ("", ".rl", ".aq", ".aqrl")
+FENCE_SET = ((8, "i"), (4, "o"), (2, "r"), (1, "w"))
+LITERAL_REGISTERS = frozenset({"sp"})
+
+# the field of the encoding that a placeholder stands for, where it is not its own name
+PLACEHOLDER_FIELD = {"target": "imm", "upper": "imm"}
+
+
+@cache
+def tokens(syntax: str) -> tuple[tuple[bool, str], ...]:
+    """(is a placeholder, text) in order; `fence` becomes its two sets."""
+    found: list[tuple[bool, str]] = []
+    for text in re.findall(r"\w+|[^\w\s]", syntax):
+        if text == "fence":
+            found += [(True, "pred"), (False, ","), (True, "succ")]
+        else:
+            found.append((text[0].isalpha() and text not in LITERAL_REGISTERS, text))
+    return tuple(found)
+
+
+def shown_fields(syntax: str) -> Iterator[str]:
+    """The encoding's fields that the operands name."""
+    for placeholder, text in tokens(syntax):
+        if placeholder:
+            yield PLACEHOLDER_FIELD.get(text, text)
+
+
+def is_register(placeholder: str) -> bool:
+    return placeholder in REGISTER_OPERANDS
+
+
+@dataclass(frozen=True)
+class Pseudo:
+    """Another name for the instruction (or compressed encoding) `base` with some fields fixed.
+
+    A fixed `csr` may be a name.
+    `printed`: the disassembler uses it, as objdump does. Where several match, the first one in `PSEUDO` is meant.
+    """
+
+    name: str
+    syntax: str
+    base: str
+    fixed: Mapping[str, int | str]
+    printed: bool = True
+
+
+_READ: dict[str, int | str] = {"rs1": 0}
+_FENCE: dict[str, int | str] = {"fm": 0, "rs1": 0, "rd": 0}
+PSEUDO: tuple[Pseudo, ...] = (
+    Pseudo("nop", "", "addi", {"rd": 0, "rs1": 0, "imm": 0}),
+    Pseudo("li", "rd, imm", "addi", {"rs1": 0}),
+    Pseudo("mv", "rd, rs1", "addi", {"imm": 0}),
+    Pseudo("mv", "rd, rs2", "c.mv", {}),
+    Pseudo("not", "rd, rs1", "xori", {"imm": -1}),
+    Pseudo("neg", "rd, rs2", "sub", {"rs1": 0}),
+    Pseudo("negw", "rd, rs2", "subw", {"rs1": 0}),
+    Pseudo("sext.w", "rd, rs1", "addiw", {"imm": 0}),
+    Pseudo("zext.b", "rd, rs1", "andi", {"imm": 255}),
+    Pseudo("seqz", "rd, rs1", "sltiu", {"imm": 1}),
+    Pseudo("snez", "rd, rs2", "sltu", {"rs1": 0}),
+    Pseudo("sltz", "rd, rs1", "slt", {"rs2": 0}),
+    Pseudo("sgtz", "rd, rs2", "slt", {"rs1": 0}),
+    Pseudo("beqz", "rs1, target", "beq", {"rs2": 0}),
+    Pseudo("bnez", "rs1, target", "bne", {"rs2": 0}),
+    Pseudo("blez", "rs2, target", "bge", {"rs1": 0}),
+    Pseudo("bgez", "rs1, target", "bge", {"rs2": 0}),
+    Pseudo("bltz", "rs1, target", "blt", {"rs2": 0}),
+    Pseudo("bgtz", "rs2, target", "blt", {"rs1": 0}),
+    Pseudo("bgt", "rs2, rs1, target", "blt", {}, printed=False),
+    Pseudo("ble", "rs2, rs1, target", "bge", {}, printed=False),
+    Pseudo("bgtu", "rs2, rs1, target", "bltu", {}, printed=False),
+    Pseudo("bleu", "rs2, rs1, target", "bgeu", {}, printed=False),
+    Pseudo("j", "target", "jal", {"rd": 0}),
+    Pseudo("jal", "target", "jal", {"rd": 1}),
+    Pseudo("ret", "", "jalr", {"rd": 0, "rs1": 1, "imm": 0}),
+    Pseudo("jr", "rs1", "jalr", {"rd": 0, "imm": 0}),
+    Pseudo("jr", "imm(rs1)", "jalr", {"rd": 0}),
+    Pseudo("jalr", "rs1", "jalr", {"rd": 1, "imm": 0}),
+    Pseudo("jalr", "imm(rs1)", "jalr", {"rd": 1}),
+    Pseudo("jalr", "rd, rs1", "jalr", {"imm": 0}),
+    Pseudo("jalr", "rd, rs1, imm", "jalr", {}, printed=False),
+    Pseudo("unimp", "", "csrrw", {"rd": 0, "rs1": 0, "csr": "cycle"}),
+    Pseudo("rdcycle", "rd", "csrrs", _READ | {"csr": "cycle"}),
+    Pseudo("rdtime", "rd", "csrrs", _READ | {"csr": "time"}),
+    Pseudo("rdinstret", "rd", "csrrs", _READ | {"csr": "instret"}),
+    Pseudo("csrr", "rd, csr", "csrrs", _READ),
+    Pseudo("csrw", "csr, rs1", "csrrw", {"rd": 0}),
+    Pseudo("csrs", "csr, rs1", "csrrs", {"rd": 0}),
+    Pseudo("csrc", "csr, rs1", "csrrc", {"rd": 0}),
+    Pseudo("csrwi", "csr, uimm", "csrrwi", {"rd": 0}),
+    Pseudo("csrsi", "csr, uimm", "csrrsi", {"rd": 0}),
+    Pseudo("csrci", "csr, uimm", "csrrci", {"rd": 0}),
+    Pseudo("fence", "", "fence", _FENCE | {"pred": 15, "succ": 15}),
+    Pseudo("pause", "", "fence", _FENCE | {"pred": 1, "succ": 0}),
+    Pseudo("fence.tso", "", "fence", _FENCE | {"fm": 8, "pred": 3, "succ": 3}),
+    Pseudo("sfence.vma", "", "sfence.vma", {"rs1": 0, "rs2": 0}),
+    Pseudo("sfence.vma", "rs1", "sfence.vma", {"rs2": 0}),
+    Pseudo("hfence.vvma", "", "hfence.vvma", {"rs1": 0, "rs2": 0}),
+    Pseudo("hfence.vvma", "rs1", "hfence.vvma", {"rs2": 0}),
+    Pseudo("hfence.gvma", "", "hfence.gvma", {"rs1": 0, "rs2": 0}),
+    Pseudo("hfence.gvma", "rs1", "hfence.gvma", {"rs2": 0}),
+    Pseudo("c.nop", "", "c.addi", {"rd": 0, "imm": 0}),
+)
