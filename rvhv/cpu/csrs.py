@@ -1,0 +1,164 @@
+"""CSRs of U, S and M mode (Privileged ISA, "Control and Status Registers"; Sstc; Zicntr).
+
+A leaf is a slot of the hart's state; `pending` is the whole of mip, `time` the machine's time in ticks.
+"""
+
+from __future__ import annotations
+
+from rvhv.isa.expr import E, const, eq, leaf, ltu, select
+from rvhv.isa.rows import CsrField, Registry, bits, write_fields
+
+MISA = 2 << 62 | sum(1 << (ord(letter) - ord("A")) for letter in "ACHIMSU")
+
+SSIP, MSIP, STIP, MTIP, SEIP, MEIP = 1 << 1, 1 << 3, 1 << 5, 1 << 7, 1 << 9, 1 << 11
+VSSIP, VSTIP, VSEIP, SGEIP = 1 << 2, 1 << 6, 1 << 10, 1 << 12
+S_INTERRUPTS = SSIP | STIP | SEIP
+VS_INTERRUPTS = VSSIP | VSTIP | VSEIP
+HS_INTERRUPTS = VS_INTERRUPTS | SGEIP
+M_INTERRUPTS = MSIP | MTIP | MEIP
+EXCEPTIONS_DELEGABLE = sum(1 << c for c in (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 15, 20, 21, 22, 23))
+
+SV39 = 8
+SATP_BARE_OR_SV39 = (0, SV39)
+STCE = 63  # menvcfg and henvcfg
+CY, TM, IR = 0, 1, 2  # bits of the counteren CSRs
+
+prv, v = leaf("prv"), leaf("v")
+value = leaf("value")
+
+
+def bit(slot: str, n: int) -> E:
+    return (leaf(slot) >> n) & 1
+
+
+def below_m() -> E:
+    return ltu(prv, 3)
+
+
+def counter_guards(n: int) -> tuple[tuple[E, str], ...]:
+    """Who may read counter n below M-mode: mcounteren, then hcounteren when V=1, then scounteren in U-mode."""
+    refused_by_s = eq(prv, 0) & eq(bit("scounteren", n), 0)
+    return (
+        (below_m() & eq(bit("mcounteren", n), 0), "illegal"),
+        (v & eq(bit("hcounteren", n), 0), "virtual"),
+        (eq(v, 0) & refused_by_s, "illegal"),
+        (v & refused_by_s, "virtual"),
+    )
+
+
+def timer_guards() -> tuple[tuple[E, str], ...]:
+    """Who may access stimecmp (vstimecmp when V=1): menvcfg.STCE and mcounteren.TM, then henvcfg and hcounteren."""
+    refused_by_m = eq(bit("menvcfg", STCE) & bit("mcounteren", TM), 0)
+    refused_by_h = eq(bit("henvcfg", STCE) & bit("hcounteren", TM), 0)
+    return ((below_m() & refused_by_m, "illegal"), (v & refused_by_h, "virtual"))
+
+
+def translation_guards() -> tuple[tuple[E, str], ...]:
+    """satp under mstatus.TVM and hstatus.VTVM."""
+    return (
+        (eq(v, 0) & eq(prv, 1) & bit("mstatus", 20), "illegal"),
+        (v & eq(prv, 1) & bit("hstatus", 20), "virtual"),
+    )
+
+
+def keep_if(*reserved: int):  # type: ignore[no-untyped-def]
+    """WARL: a reserved value leaves the field as it was."""
+
+    def rule(new: E, old: E) -> E:
+        bad: E = const(0)
+        for r in reserved:
+            bad = bad | eq(new, r) if bad != const(0) else eq(new, r)
+        return select(bad, old, new)
+
+    return rule
+
+
+def satp_write(slot: str) -> E:
+    """norm: a write with an unsupported MODE has no effect at all."""
+    mode = value >> 60
+    return select(eq(mode, 0) | eq(mode, SV39), value, leaf(slot))
+
+
+STATUS_S: tuple[CsrField, ...] = (
+    bits("SIE", 1), bits("SPIE", 5), bits("SPP", 8), bits("SUM", 18), bits("MXR", 19), bits("UXL", 33, 32, fixed=2),
+)  # fmt: skip
+STATUS_M: tuple[CsrField, ...] = (
+    bits("SIE", 1), bits("MIE", 3), bits("SPIE", 5), bits("MPIE", 7), bits("SPP", 8), bits("MPP", 12, 11, warl=keep_if(2)),
+    bits("MPRV", 17), bits("SUM", 18), bits("MXR", 19), bits("TVM", 20), bits("TW", 21), bits("TSR", 22),
+    bits("UXL", 33, 32, fixed=2), bits("SXL", 35, 34, fixed=2), bits("GVA", 38), bits("MPV", 39),
+)  # fmt: skip
+SSTATUS_MASK = sum(f.mask for f in STATUS_S)
+TVEC = (bits("BASE", 63, 2), bits("MODE", 1, 0, warl=keep_if(2, 3)))
+EPC = (bits("PC", 63, 1),)
+COUNTEREN = (bits("CY", CY), bits("TM", TM), bits("IR", IR))
+
+
+def add_rows(isa: Registry) -> None:
+    csr, constant = isa.csr, isa.constant
+
+    def masked(name: str, number: int, mask: int, plain: bool = False) -> None:
+        old = leaf(name)
+        csr(name, number, writes=((name, (old & ~mask) | (value & mask)),), plain=plain)
+
+    # user counters
+    csr("cycle", 0xC00, read=leaf("cycle"), guards=counter_guards(CY))
+    csr("time", 0xC01, read=select(v, leaf("time") + leaf("htimedelta"), leaf("time")), guards=counter_guards(TM))
+    csr("instret", 0xC02, read=leaf("instret"), guards=counter_guards(IR))
+
+    # supervisor
+    uxl_sxl = next(f.fixed << f.lo for f in STATUS_S if f.fixed)
+    csr("sstatus", 0x100, *STATUS_S, vs="vsstatus",
+        read=leaf("mstatus") & (SSTATUS_MASK & ~(3 << 32)) | uxl_sxl,
+        writes=(("mstatus", write_fields(STATUS_M, value, leaf("mstatus"), only=[f.name for f in STATUS_S])),))  # fmt: skip
+    s_view = leaf("mideleg") & S_INTERRUPTS
+    csr("sie", 0x104, vs="vsie", read=leaf("mie") & s_view,
+        writes=(("mie", (leaf("mie") & (s_view ^ const(-1))) | (value & s_view)),))  # fmt: skip
+    csr("stvec", 0x105, *TVEC, vs="vstvec", plain=True)
+    csr("scounteren", 0x106, *COUNTEREN, plain=True)
+    csr("senvcfg", 0x10A, bits("FIOM", 0), plain=True)
+    csr("sscratch", 0x140, vs="vsscratch", plain=True)
+    csr("sepc", 0x141, *EPC, vs="vsepc", plain=True)
+    csr("scause", 0x142, vs="vscause", plain=True)
+    csr("stval", 0x143, vs="vstval", plain=True)
+    ssip = leaf("mideleg") & SSIP
+    csr("sip", 0x144, vs="vsip", read=leaf("pending") & s_view,
+        writes=(("mip", (leaf("mip") & (ssip ^ const(-1))) | (value & ssip)),))  # fmt: skip
+    csr("stimecmp", 0x14D, vs="vstimecmp", guards=timer_guards())
+    csr("satp", 0x180, bits("MODE", 63, 60), bits("ASID", 59, 44), bits("PPN", 43, 0), vs="vsatp",
+        writes=(("satp", satp_write("satp")),), guards=translation_guards())  # fmt: skip
+
+    # machine
+    constant("mvendorid", 0xF11)
+    constant("marchid", 0xF12)
+    constant("mimpid", 0xF13)
+    csr("mhartid", 0xF14)
+    constant("mconfigptr", 0xF15)
+    csr("mstatus", 0x300, *STATUS_M)
+    constant("misa", 0x301, MISA)
+    masked("medeleg", 0x302, EXCEPTIONS_DELEGABLE, plain=True)
+    old = leaf("mideleg")
+    csr("mideleg", 0x303, read=old | HS_INTERRUPTS, writes=(("mideleg", (value & S_INTERRUPTS) | HS_INTERRUPTS),))
+    masked("mie", 0x304, S_INTERRUPTS | M_INTERRUPTS | HS_INTERRUPTS)
+    csr("mtvec", 0x305, *TVEC, plain=True)
+    csr("mcounteren", 0x306, *COUNTEREN)
+    csr("menvcfg", 0x30A, bits("FIOM", 0), bits("STCE", STCE))
+    constant("mcountinhibit", 0x320)
+    csr("mscratch", 0x340, plain=True)
+    csr("mepc", 0x341, *EPC, plain=True)
+    csr("mcause", 0x342, plain=True)
+    csr("mtval", 0x343, plain=True)
+    # STIP is software's only while Sstc does not drive it; VSSIP is hvip's
+    writable = select(bit("menvcfg", STCE), SSIP | SEIP, S_INTERRUPTS)
+    csr("mip", 0x344, read=leaf("pending"), writes=(
+        ("mip", (leaf("mip") & (writable ^ const(-1))) | (value & writable)),
+        ("hvip", (leaf("hvip") & ~VSSIP) | (value & VSSIP)),
+    ))  # fmt: skip
+    csr("mtinst", 0x34A, plain=True)
+    csr("mtval2", 0x34B, plain=True)
+    # the slots hold offsets: what is written minus what was counted (the write itself retires after it)
+    csr("mcycle", 0xB00, read=leaf("cycle"), writes=(("mcycle", value - (leaf("cycle") - leaf("mcycle"))),), plain=True)
+    csr("minstret", 0xB02, read=leaf("instret"), plain=True,
+        writes=(("minstret", value - (leaf("instret") - leaf("minstret")) - 1),))  # fmt: skip
+    for n in range(3, 32):
+        constant(f"mhpmcounter{n}", 0xB00 + n)
+        constant(f"mhpmevent{n}", 0x320 + n)

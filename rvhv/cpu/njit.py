@@ -1,0 +1,158 @@
+"""The one module that calls numba's decorators, and the few operations that numba has no words for.
+
+`jit` marks a function of the machine's inner loop: guest values are `uint64`, nothing is raised, nothing is allocated. Functions
+compile when something calls them; only `rvhv.build` keeps results. With NUMBA_BOUNDSCHECK=1 every access to emulated RAM is
+made of indexed bytes, so that numba checks it.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+BOUNDSCHECK = os.environ.get("NUMBA_BOUNDSCHECK") == "1"
+OPTIONS: dict[str, Any] = dict(error_model="numpy", nogil=True)
+if not BOUNDSCHECK:
+    OPTIONS.update(_nrt=False, boundscheck=False)
+
+
+def jit(function: Any = None, **more: Any) -> Any:
+    """Compile for the inner loop. `inline="never"` keeps a cold path out of its callers."""
+    if function is None:
+        return lambda f: jit(f, **more)
+    never = more.pop("inline", None) == "never"
+    dispatcher = njit(**{**OPTIONS, **more})(function)
+    if never:
+        dispatcher.targetoptions["forceinline"] = False
+    return dispatcher
+
+
+def _raw_access(bits: int, store: bool) -> Any:
+    """An intrinsic that reads or writes `bits` little-endian bits at a byte offset of a uint8 array, at any alignment."""
+
+    def build(typingctx: Any, array: Any, offset: Any, value: Any = None) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            data = context.make_array(signature.args[0])(context, builder, args[0]).data
+            pointer = builder.bitcast(builder.gep(data, [args[1]]), ir.IntType(bits).as_pointer())
+            if store:
+                narrow = builder.trunc(args[2], ir.IntType(bits)) if bits < 64 else args[2]
+                builder.store(narrow, pointer).align = 1
+                return context.get_dummy_value()
+            loaded = builder.load(pointer)
+            loaded.align = 1
+            return builder.zext(loaded, ir.IntType(64)) if bits < 64 else loaded
+
+        if store:
+            return types.void(array, types.uint64, types.uint64), codegen
+        return types.uint64(array, types.uint64), codegen
+
+    if store:
+
+        @intrinsic
+        def store_raw(typingctx, array, offset, value):  # type: ignore[no-untyped-def]
+            return build(typingctx, array, offset, value)
+
+        return store_raw
+
+    @intrinsic
+    def load_raw(typingctx, array, offset):  # type: ignore[no-untyped-def]
+        return build(typingctx, array, offset)
+
+    return load_raw
+
+
+def _checked_access(size: int, store: bool) -> Any:
+    """The same out of single bytes, for the bounds-checked run."""
+    count, eight, one = np.uint64(size), np.uint64(8), np.uint64(1)
+    zero, byte = np.uint64(0), np.uint64(0xFF)
+
+    if store:
+
+        @jit
+        def store_bytes(ram, offset, value):  # type: ignore[no-untyped-def]
+            i = zero
+            while i < count:
+                ram[offset + i] = np.uint8((value >> (i * eight)) & byte)
+                i += one
+
+        return store_bytes
+
+    @jit
+    def load_bytes(ram, offset):  # type: ignore[no-untyped-def]
+        value, i = zero, zero
+        while i < count:
+            value |= np.uint64(ram[offset + i]) << (i * eight)
+            i += one
+        return value
+
+    return load_bytes
+
+
+_access = _checked_access if BOUNDSCHECK else (lambda size, store: _raw_access(8 * size, store))
+ld8, ld16, ld32, ld64 = (_access(n, False) for n in (1, 2, 4, 8))
+st8, st16, st32, st64 = (_access(n, True) for n in (1, 2, 4, 8))
+
+
+def _wide_multiply(sign_a: bool, sign_b: bool) -> Any:
+    """The high 64 bits of a 64 x 64 product, through LLVM's i128."""
+
+    @intrinsic
+    def high(typingctx, a, b):  # type: ignore[no-untyped-def]
+        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            wide = ir.IntType(128)
+            left = (builder.sext if sign_a else builder.zext)(args[0], wide)
+            right = (builder.sext if sign_b else builder.zext)(args[1], wide)
+            product = builder.mul(left, right)
+            return builder.trunc(builder.lshr(product, ir.Constant(wide, 64)), ir.IntType(64))
+
+        return types.uint64(types.uint64, types.uint64), codegen
+
+    return high
+
+
+mulhu = _wide_multiply(False, False)
+mulh = _wide_multiply(True, True)
+mulhsu = _wide_multiply(True, False)
+
+
+def _division(name: str) -> Any:
+    """LLVM's own division; the rows guard the divisor, so nothing is checked again here."""
+
+    @intrinsic
+    def divide(typingctx, a, b):  # type: ignore[no-untyped-def]
+        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            return getattr(builder, name)(*args)
+
+        return types.uint64(types.uint64, types.uint64), codegen
+
+    return divide
+
+
+udiv, urem, sdiv, srem = (_division(n) for n in ("udiv", "urem", "sdiv", "srem"))
+
+
+def _bit_count(name: str) -> Any:
+    @intrinsic
+    def count(typingctx, a):  # type: ignore[no-untyped-def]
+        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            i64 = ir.IntType(64)
+            if name in ("ctlz", "cttz"):
+                function = cgutils.get_or_insert_function(
+                    builder.module, ir.FunctionType(i64, [i64, ir.IntType(1)]), f"llvm.{name}.i64"
+                )
+                return builder.call(function, [args[0], ir.Constant(ir.IntType(1), 0)])
+            function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(i64, [i64]), f"llvm.{name}.i64")
+            return builder.call(function, [args[0]])
+
+        return types.uint64(types.uint64), codegen
+
+    return count
+
+
+clz, ctz, cpop, bswap = (_bit_count(n) for n in ("ctlz", "cttz", "ctpop", "bswap"))

@@ -1,0 +1,115 @@
+"""The state of a hart: one `uint64` array, laid out by the one table of names below.
+
+numba code, LLVM code, Python and snapshots all use this table. The architectural block comes first: it is what a VCPU is, and
+what a world switch copies. What follows belongs to the hart. Numbers are plain ints here (nothing imports numba or numpy);
+`rvhv.cpu.slots` gives the same numbers as `np.uint64` constants to njit code.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+ARCH_NAMES = (
+    *(f"x{i}" for i in range(32)),
+    "x_sink",  # where writes to x0 go: predecoded instructions name it instead of 0
+    *(f"f{i}" for i in range(32)),
+    *"pc prv v fcsr".split(),
+    # CSRs that have storage; a CSR row whose value is computed from others has no slot
+    *"mstatus medeleg mideleg mie mip mtvec mcounteren menvcfg mscratch mepc mcause mtval mtval2 mtinst".split(),
+    *"mcountinhibit mcycle minstret".split(),  # the counters hold offsets to what is counted below
+    *"stvec scounteren senvcfg sscratch sepc scause stval satp stimecmp".split(),
+    *"hstatus hedeleg hideleg hvip hcounteren henvcfg htimedelta htval htinst hgatp hgeie".split(),
+    *"vsstatus vstvec vsscratch vsepc vscause vstval vsatp vstimecmp".split(),
+    "reservation",  # spa of the LR reservation, or NO_RESERVATION
+    "reservation_size",
+    "irq_lines",  # level of the hardware interrupt lines, in mip's bits
+    "vm_steps",  # steps executed by this VCPU
+    "trap_steps",  # of these, traps and interrupts taken: vm_steps - trap_steps instructions retired
+    "traps_in_a_row",  # traps since the last retired instruction
+)
+
+HART_NAMES = (
+    *"steps clock hs_hook trace_vm mhartid".split(),
+    "left",  # steps left in the chunk being interpreted; valid while a slow path runs
+    "chunk",  # steps the chunk began with
+    "raw",  # the instruction that trapped, as fetched
+    "value",  # result of a slow load, AMO or CSR read
+    *"trap_cause trap_tval trap_gpa trap_tinst trap_gva".split(),  # the trap about to be taken
+    *"walk_spa walk_rights walk_size walk_gpa".split(),  # results of a translation
+    *"ram_base ram_size tlb_mask tlb_entries tlb_bank code_next code_slots".split(),
+    *"tlb_data tlb_fetch".split(),  # where the current bank's entries start in the state
+    *"trace_head trace_size".split(),
+    *"mmio_spa mmio_size mmio_value mmio_write".split(),
+    *"banks_used bank_clock".split(),
+)
+
+SLOT = {name: i for i, name in enumerate((*ARCH_NAMES, *HART_NAMES))}
+ARCH_WORDS = len(ARCH_NAMES)
+ARCH_BYTES = 8 * ARCH_WORDS
+
+# TLB banks follow: a context key a bank, then the entries of all banks
+BANKS = 16
+CONTEXT_WORDS = 6
+CONTEXTS_BASE = (len(SLOT) + 7) & ~7
+TLB_BASE = (CONTEXTS_BASE + BANKS * CONTEXT_WORDS + 7) & ~7
+DATA_WORDS = 4  # R tag, W tag, addend (offset into RAM minus gva), unused
+FETCH_WORDS = 2  # X tag, index of the page's first predecoded instruction
+NO_TAG = (1 << 64) - 1
+NO_RESERVATION = (1 << 64) - 1
+
+
+def state_words(tlb_bits: int) -> int:
+    """Length of the state array for TLB banks of 2**tlb_bits entries."""
+    return TLB_BASE + BANKS * (DATA_WORDS + FETCH_WORDS << tlb_bits)
+
+
+# the frame table: four words for each 4 KiB frame of RAM
+FRAME_WORDS = 4
+FRAME_FLAGS, FRAME_CODE_LINES, FRAME_TABLE_LINES, FRAME_CODE = range(4)
+FLAG_CODE = 1  # instructions were decoded from it
+FLAG_TABLE = 2  # page tables were read from it, of any level and stage
+FLAG_LEAF_TABLE = 4  # page tables of level 0 of the first stage, and nothing else, were read from it
+FLAG_WATCH = 8  # a store to it ends run() with Exit.WATCH
+
+# predecoded code: pages of one word a halfword, two end marks, and the frame the page was decoded from
+CODE_END = 2048
+CODE_FRAME = 2050
+CODE_STRIDE = 2056
+CODE_PAGES = 2048
+
+TRACE_WORDS = 5  # vm, cause, pc, gpa, vm_steps
+TRACE_RECORDS = 8192
+
+STEPS_PER_TICK = 100  # 1 step = 1 ns; the time base is 10 MHz
+TIMEBASE_HZ = 10_000_000
+TRAP_LOOP_LIMIT = 1000
+
+
+class Prv(IntEnum):
+    U = 0
+    S = 1
+    M = 3
+
+
+class Exit(IntEnum):
+    """Why `Hart.run` returned."""
+
+    BUDGET = 0  # the budget is used up
+    HS = 1  # a trap into HS-mode was taken and hs_hook is set
+    WFI = 2  # wfi retired and nothing is pending
+    MMIO = 3  # an access outside RAM waits for the bus (mmio_* slots)
+    WATCH = 4  # a store to a watched frame was done
+    TRAP_LOOP = 5  # TRAP_LOOP_LIMIT traps without one retired instruction
+    TRACE_FULL = 6  # the trace ring is full: drain it and go on
+
+
+class Fault(IntEnum):
+    """What a slow path tells the interpreter."""
+
+    NONE = 0
+    TRAP = 1  # trap_* slots describe it
+    REFRESH = 2  # the instruction retired and set pc; translation or interrupts may have changed
+    CROSS = 3  # control goes to another page
+    WFI = 4  # retired, pc set, leave
+    WATCH = 5  # retired, leave
+    MMIO = 6  # not retired, leave

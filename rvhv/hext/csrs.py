@@ -1,0 +1,76 @@
+"""CSRs of the H extension and the VS-mode copies (Privileged ISA, "Hypervisor and Virtual Supervisor CSRs").
+
+The vs* CSRs are what V=1 reaches under the numbers of the s* CSRs: the `vs` of those rows names them.
+"""
+
+from __future__ import annotations
+
+from rvhv.cpu.csrs import (
+    COUNTEREN,
+    EPC,
+    HS_INTERRUPTS,
+    STATUS_S,
+    STCE,
+    SV39,
+    TVEC,
+    VS_INTERRUPTS,
+    VSSIP,
+    bit,
+    satp_write,
+    timer_guards,
+    value,
+)
+from rvhv.isa.expr import E, const, eq, leaf, select
+from rvhv.isa.rows import Registry, bits
+
+HEDELEG_WRITABLE = sum(1 << c for c in (0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 13, 15))
+HGATP_VMID = ((1 << 14) - 1) << 44
+HGATP_PPN = ((1 << 44) - 1) & ~3  # the root is 16 KiB: its two low bits are always zero
+
+
+def _hgatp_write() -> E:
+    """norm: an unsupported MODE is not written, the other fields are (unlike satp)."""
+    mode = value >> 60
+    legal = select(eq(mode, 0) | eq(mode, SV39), value, leaf("hgatp")) & (15 << 60)
+    return legal | (value & (HGATP_VMID | HGATP_PPN))
+
+
+def _keep(slot: str, mask: E) -> E:
+    return (leaf(slot) & (mask ^ const(-1))) | (value & mask)
+
+
+def add_rows(isa: Registry) -> None:
+    csr = isa.csr
+
+    csr("hstatus", 0x600, bits("GVA", 6), bits("SPV", 7), bits("SPVP", 8), bits("HU", 9), bits("VTVM", 20), bits("VTW", 21),
+        bits("VTSR", 22), bits("VSXL", 33, 32, fixed=2))  # fmt: skip
+    csr("hedeleg", 0x602, writes=(("hedeleg", value & HEDELEG_WRITABLE),), plain=True)
+    csr("hideleg", 0x603, writes=(("hideleg", value & VS_INTERRUPTS),))
+    csr("hie", 0x604, read=leaf("mie") & HS_INTERRUPTS, writes=(("mie", _keep("mie", const(HS_INTERRUPTS))),))
+    csr("htimedelta", 0x605)
+    csr("hcounteren", 0x606, *COUNTEREN, plain=True)
+    isa.constant("hgeie", 0x607)  # GEILEN is 0
+    csr("henvcfg", 0x60A, bits("FIOM", 0), bits("STCE", STCE),
+        read=leaf("henvcfg") & (leaf("menvcfg") | 1))  # STCE reads as zero while menvcfg.STCE is zero # fmt: skip
+    csr("htval", 0x643, plain=True)
+    csr("hip", 0x644, read=leaf("pending") & HS_INTERRUPTS, writes=(("hvip", _keep("hvip", const(VSSIP))),))
+    csr("hvip", 0x645, writes=(("hvip", value & VS_INTERRUPTS),))
+    csr("htinst", 0x64A, plain=True)
+    csr("hgatp", 0x680, bits("MODE", 63, 60), bits("VMID", 57, 44), bits("PPN", 43, 0), writes=(("hgatp", _hgatp_write()),),
+        guards=((eq(leaf("prv"), 1) & bit("mstatus", 20), "illegal"),))  # fmt: skip
+    isa.constant("hgeip", 0xE12)
+
+    csr("vsstatus", 0x200, *STATUS_S)
+    vs_view = leaf("hideleg") & VS_INTERRUPTS
+    csr("vsie", 0x204, read=(leaf("mie") & vs_view) >> 1,
+        writes=(("mie", (leaf("mie") & (vs_view ^ const(-1))) | ((value << 1) & vs_view)),))  # fmt: skip
+    csr("vstvec", 0x205, *TVEC, plain=True)
+    csr("vsscratch", 0x240, plain=True)
+    csr("vsepc", 0x241, *EPC, plain=True)
+    csr("vscause", 0x242, plain=True)
+    csr("vstval", 0x243, plain=True)
+    vssip = leaf("hideleg") & VSSIP
+    csr("vsip", 0x244, read=(leaf("pending") & vs_view) >> 1,
+        writes=(("hvip", (leaf("hvip") & (vssip ^ const(-1))) | ((value << 1) & vssip)),))  # fmt: skip
+    csr("vstimecmp", 0x24D, guards=timer_guards())
+    csr("vsatp", 0x280, bits("MODE", 63, 60), bits("ASID", 59, 44), bits("PPN", 43, 0), writes=(("vsatp", satp_write("vsatp")),))
