@@ -1,0 +1,24 @@
+"""`rvhv bench`: speed and memory, beside QEMU where it is installed."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import click
+
+from rvhv.cli.group import traceback_option
+from rvhv.errors import ConfigError
+
+
+@click.command("bench")
+@traceback_option
+def command() -> int:
+    """Measure speed and memory, beside QEMU where it is installed."""
+    try:
+        bench = import_module("rvhv.bench")
+    except ModuleNotFoundError as error:
+        if error.name != "rvhv.bench":
+            raise
+        raise ConfigError("this version of rvhv has no benchmarks yet") from None
+    bench.report()
+    return 0

@@ -1,0 +1,87 @@
+"""`rvhv run`: host guests side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from rvhv.cli.group import color_option, json_option, traceback_option
+from rvhv.cli.guests import Guest as GuestType
+from rvhv.cli.guests import find_guest
+from rvhv.cli.params import SEED, SIZE, STEPS, for_each_vm, parse_size, vm_names
+from rvhv.cli.session import Guest, Plan, host
+
+DEFAULT_MEMORY = 32 << 20  # bytes a VM
+
+EPILOG = """\b
+A GUEST is a built-in one (hello, tasks, disk, rogue) or a file; ./hello is a file for sure.
+Its VM is called after it; a second tasks is tasks-2. --memory and --disk take NAME=VALUE
+for one VM, or a bare VALUE for all that are not named.
+
+\b
+rvhv run hello
+rvhv run disk --disk image.raw
+rvhv run tasks kernel.elf --memory kernel=128M --clock vm --trace-hash"""
+
+
+@click.command("run", epilog=EPILOG)
+@click.argument("guests", metavar="GUEST...", nargs=-1, required=True, type=GuestType())
+@click.option("--memory", metavar="[NAME=]SIZE", multiple=True, help="RAM of a VM: 64K, 32M, 1G.  [default: 32M]")
+@click.option("--disk", metavar="[NAME=]FILE", multiple=True, help="Raw disk image of a VM; its writes go there.")
+@click.option("--slice", "slice_steps", metavar="STEPS", type=STEPS, help="Steps of a VM before it is the next one's turn.")
+@click.option(
+    "--clock",
+    type=click.Choice(["machine", "vm"]),
+    default="machine",
+    show_default=True,
+    help="Whose time a VM sees: the machine's, or its own, in which it cannot feel its neighbours.",
+)
+@click.option("--seed", metavar="N", type=SEED, default=0, show_default=True, help="Seed of all randomness.")
+@click.option("--max-steps", metavar="STEPS", type=STEPS, help="Stop everything after so many steps: 1000, 50M.")
+@click.option("--host-memory", metavar="SIZE", type=SIZE, help="RAM of the machine.  [default: what the VMs need]")
+@click.option("--trace-hash", is_flag=True, help="Print the hash over all exits: the same for the same run, anywhere.")
+@json_option
+@color_option
+@traceback_option
+def command(
+    guests: tuple[str, ...],
+    memory: tuple[str, ...],
+    disk: tuple[str, ...],
+    slice_steps: int | None,
+    clock: str,
+    seed: int,
+    max_steps: int | None,
+    host_memory: int | None,
+    trace_hash: bool,
+    as_json: bool,
+    no_color: bool,
+) -> int:
+    """Host guests side by side, each in a VM of its own.
+
+    Their consoles are merged line by line; a table at the end says how each VM ended. The exit code is 1 when one
+    failed. Ctrl-C stops them all and still prints the table.
+    """
+    images = [find_guest(guest) for guest in guests]
+    names = vm_names(guests)
+    memories = for_each_vm("--memory", memory, names, parse_size, DEFAULT_MEMORY)
+    disks = for_each_vm("--disk", disk, names, _file, None)
+    return host(
+        Plan(
+            [Guest(name, image, memories[name], disks[name]) for name, image in zip(names, images, strict=True)],
+            host_memory=host_memory,
+            slice_steps=slice_steps,
+            clock=clock,
+            seed=seed,
+            max_steps=max_steps,
+            trace_hash=trace_hash,
+            as_json=as_json,
+            no_color=no_color,
+        )
+    )
+
+
+def _file(text: str) -> Path | None:
+    if not text:
+        raise ValueError("a file name is missing")
+    return Path(text)

@@ -1,0 +1,152 @@
+"""One hosting session from its plan to its exit code; `rvhv run` and `rvhv demo` are two faces of it."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from rvhv.cli.consoles import Consoles, Transcripts
+from rvhv.cli.main import FAILED, INTERRUPTED
+from rvhv.cli.terminal import wants_color
+
+if TYPE_CHECKING:
+    from rvhv.hv import VM, Hypervisor
+
+STRIDE = 20_000_000  # steps between two looks at Ctrl-C: well under a second on any host
+INTERRUPT_REASON = "stopped by Ctrl-C"
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """A VM to host: `image` is a built-in name or a path, `memory` in bytes."""
+
+    name: str
+    image: str | Path
+    memory: int
+    disk: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to host and how to show it; `None` leaves a choice to the hypervisor."""
+
+    guests: list[Guest]
+    host_memory: int | None = None
+    slice_steps: int | None = None
+    clock: str = "machine"
+    seed: int = 0
+    max_steps: int | None = None
+    trace_hash: bool = False
+    as_json: bool = False
+    no_color: bool = False
+
+
+class Interrupt(AbstractContextManager["Interrupt"]):
+    """Ctrl-C while VMs run: the first one asks to stop at the next look, another one raises KeyboardInterrupt."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._old: Any = None
+
+    def __enter__(self) -> Interrupt:
+        # an ignored SIGINT stays ignored (a background job of a shell), and only the main thread may set a handler
+        if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+            self._old = signal.signal(signal.SIGINT, self._on_signal)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._old is not None:
+            signal.signal(signal.SIGINT, self._old)
+
+    def _on_signal(self, signum: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+
+def host(plan: Plan, *, passed: Callable[[VM], bool] = lambda vm: not vm.failed) -> int:
+    """Hosts the plan's guests until the last one stopped and reports; the exit code. `passed` judges a stopped VM.
+
+    Raises RvhvError, before any guest has run, when an image, a disk or a size is no good.
+    """
+    from rvhv.cli.progress import ensure_compiled
+
+    logging.basicConfig(format="rvhv: warning: %(message)s", level=logging.WARNING)
+    hv = _hypervisor(plan)
+    try:
+        vms = [
+            hv.create(guest.name, image=guest.image, memory=guest.memory, disk=guest.disk) for guest in plan.guests
+        ]
+        ensure_compiled(no_color=plan.no_color)
+        names = [vm.name for vm in vms]
+        consoles: Consoles | Transcripts
+        if plan.as_json:
+            consoles = Transcripts(names)
+        else:
+            consoles = Consoles(sys.stdout, names, color=wants_color(sys.stdout, plan.no_color))
+        hv.on_console = consoles.feed
+        with Interrupt() as interrupt:
+            _run(hv, plan.max_steps, interrupt)
+            consoles.finish()
+            _report(hv, vms, plan, consoles, interrupt.asked)
+            if interrupt.asked:
+                return INTERRUPTED
+            return 0 if all(passed(vm) for vm in vms) else FAILED
+    finally:
+        hv.close()
+
+
+def _hypervisor(plan: Plan) -> Hypervisor:
+    from rvhv import Hypervisor
+
+    options: dict[str, Any] = {"memory": plan.host_memory, "slice_steps": plan.slice_steps}
+    given = {name: value for name, value in options.items() if value is not None}
+    return Hypervisor(clock=plan.clock, seed=plan.seed, **given)
+
+
+def _run(hv: Hypervisor, max_steps: int | None, interrupt: Interrupt) -> None:
+    left = max_steps
+    while not hv.finished and not interrupt.asked and left != 0:
+        stride = STRIDE if left is None else min(left, STRIDE)
+        hv.run(max_steps=stride)
+        if left is not None:
+            left -= stride
+    if interrupt.asked:
+        hv.stop_all(INTERRUPT_REASON)
+    elif not hv.finished:
+        hv.stop_all(f"the {max_steps:,} steps of --max-steps are used up")
+
+
+def _report(
+    hv: Hypervisor, vms: list[VM], plan: Plan, consoles: Consoles | Transcripts, interrupted: bool
+) -> None:
+    if isinstance(consoles, Transcripts):
+        import json
+
+        from rvhv.cli.report import vm_document
+
+        document = {
+            "vms": [vm_document(vm, consoles.text(vm.name)) for vm in vms],
+            "virtual_ns": hv.virtual_ns,
+            "host_seconds": round(hv.host_seconds, 6),
+            "interrupted": interrupted,
+        }
+        if plan.trace_hash:
+            document["trace_hash"] = hv.trace_hash()
+        print(json.dumps(document, indent=2))
+        return
+    from rvhv.cli.report import show_table
+    from rvhv.cli.terminal import rich_console
+
+    console = rich_console(no_color=plan.no_color)
+    show_table(console, vms, virtual_ns=hv.virtual_ns, host_seconds=hv.host_seconds)
+    if plan.trace_hash:
+        print(f"trace-hash {hv.trace_hash()}")
