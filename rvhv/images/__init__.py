@@ -1,0 +1,25 @@
+"""The built-in guests: ELF images that `make -C guests` builds from `guests/`."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from importlib.resources import files
+from pathlib import Path
+
+from rvhv.errors import ConfigError
+
+GUESTS = {
+    "hello": "reads its device tree, prints who and where it is, powers off",
+    "tasks": "a small kernel: three user tasks in address spaces of their own, preempted by a timer",
+    "disk": "a virtio-blk driver: prints the disk's SHA-256, changes its last block and restores it",
+    "rogue": "tries to break out of its VM in every way it knows, and ends in a trap loop",
+}
+
+
+def image_path(name: str) -> Path:
+    """The ELF file of the built-in guest `name`; raises ConfigError when there is no such guest."""
+    if name not in GUESTS:
+        near = get_close_matches(name, GUESTS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(GUESTS)}"
+        raise ConfigError(f"no built-in guest is called {name!r}: {hint}")
+    return Path(str(files(__name__) / f"{name}.elf"))
