@@ -1,0 +1,246 @@
+"""Guest images: statically linked 64-bit RISC-V ELF files, checked before a byte of them is used.
+
+The file and program headers are read with `struct`, every field checked here; pyelftools (40 ms to import) reads the
+section headers when somebody asks for symbols, and names foreign machines in error messages.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+from dataclasses import dataclass, field
+from functools import cached_property
+from io import BytesIO
+from itertools import pairwise
+from pathlib import Path
+
+from rvhv.errors import ImageError
+
+ELF_MAGIC = b"\x7fELF"
+EI_CLASS, ELFCLASS32, ELFCLASS64 = 4, 1, 2
+EI_DATA, ELFDATA2LSB, ELFDATA2MSB = 5, 1, 2
+EM_RISCV = 243
+ET_EXEC = 2
+PT_LOAD = 1
+PN_XNUM = 0xFFFF  # the number of program headers is kept elsewhere
+
+EHDR = struct.Struct("<16sHHIQQQIHHHHHH")
+PHDR = struct.Struct("<IIQQQQQQ")
+SYM = struct.Struct("<IBBHQQ")
+
+STT_SECTION, STT_FILE = 3, 4
+STB_LOCAL = 0
+SHN_UNDEF = 0
+MAX_SYMBOL_NAME = 4096  # bytes
+
+_TYPE_REFUSALS = {
+    1: "is an object file that was not linked: link it with the guests' linker script",
+    3: "is position-independent (ET_DYN), and nobody here would relocate it: link it with -static -no-pie",
+    4: "is a core dump, not a program",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Bytes to load at a guest physical address (p_paddr), followed by zeros up to memsz bytes."""
+
+    addr: int
+    data: bytes = field(repr=False)
+    memsz: int
+
+    @property
+    def end(self) -> int:
+        return self.addr + self.memsz
+
+
+@dataclass(frozen=True)
+class Image:
+    """A loadable guest: segments sorted by address and disjoint, the entry inside one of them."""
+
+    name: str
+    entry: int
+    segments: tuple[Segment, ...]
+    _elf: bytes = field(repr=False)
+
+    @cached_property
+    def symbols(self) -> dict[str, int]:
+        """Symbol name -> value; empty when the image was stripped. Raises ImageError when the table is damaged."""
+        return _read_symbols(self._elf, self.name)
+
+
+def load_image(source: str | os.PathLike[str] | bytes, name: str | None = None) -> Image:
+    """Read and check an ELF file, given by path or as bytes; `name` defaults to the file's stem.
+
+    Raises ImageError with one line that says what is wrong, whatever the bytes are.
+    """
+    if isinstance(source, bytes):
+        label = _shown(name or "image")
+        elf = source
+    else:
+        label = _shown(os.fspath(source))
+        elf = _read_file(source, label)
+    entry, headers = _check_headers(elf, label)
+    segments = _check_segments(elf, headers, label)
+    if not any(s.addr <= entry < s.end for s in segments):
+        raise ImageError(
+            f"{label}: its entry point {entry:#x} is in none of its segments: set ENTRY in the linker script"
+        )
+    stem = name if name is not None else "image" if isinstance(source, bytes) else Path(source).stem
+    return Image(stem, entry, segments, elf)
+
+
+def check_fits(image: Image, ram_base: int, ram_size: int) -> None:
+    """Raise ImageError when a segment lies outside [ram_base, ram_base + ram_size)."""
+    ram_end = ram_base + ram_size
+    for segment in image.segments:
+        if segment.addr < ram_base:
+            raise ImageError(
+                f"{_shown(image.name)}: its segment {segment.addr:#x}..{segment.end:#x} begins below the VM's memory, "
+                f"{ram_base:#x}..{ram_end:#x}: link it higher"
+            )
+        if segment.end > ram_end:
+            raise ImageError(
+                f"{_shown(image.name)}: its segment {segment.addr:#x}..{segment.end:#x} ends outside the VM's memory, "
+                f"{ram_base:#x}..{ram_end:#x}: give the VM more memory"
+            )
+
+
+def _read_file(path: str | os.PathLike[str], label: str) -> bytes:
+    try:
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            raise ImageError(f"{label}: is a directory, not a guest image: name a file in it")
+        if not stat.S_ISREG(mode):
+            raise ImageError(f"{label}: is not a regular file")
+        with open(path, "rb") as file:
+            magic = file.read(len(ELF_MAGIC))
+            if magic and not ELF_MAGIC.startswith(magic):
+                raise ImageError(f"{label}: is not an ELF file")  # without reading the rest of, say, a disk image
+            return magic + file.read()
+    except FileNotFoundError:
+        raise ImageError(f"{label}: there is no such file") from None
+    except (OSError, ValueError, MemoryError) as error:  # ValueError: a NUL in the path
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
+        raise ImageError(f"{label}: cannot be read: {reason}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Load:
+    """A PT_LOAD program header."""
+
+    offset: int
+    paddr: int
+    filesz: int
+    memsz: int
+
+
+def _check_headers(elf: bytes, label: str) -> tuple[int, list[_Load]]:
+    """The entry and the PT_LOAD headers of a 64-bit little-endian RISC-V executable."""
+    if not elf:
+        raise ImageError(f"{label}: is empty")
+    if elf[:4] != ELF_MAGIC:
+        raise ImageError(f"{label}: is not an ELF file")
+    if len(elf) <= EI_DATA:
+        raise ImageError(f"{label}: is truncated: it ends inside the ELF header")
+    if elf[EI_CLASS] == ELFCLASS32:
+        raise ImageError(f"{label}: is a 32-bit ELF: guests are 64-bit RISC-V, build it for rv64")
+    if elf[EI_CLASS] != ELFCLASS64:
+        raise ImageError(f"{label}: is damaged: ELF class {elf[EI_CLASS]} does not exist")
+    if elf[EI_DATA] == ELFDATA2MSB:
+        raise ImageError(f"{label}: is a big-endian ELF: guests are little-endian")
+    if elf[EI_DATA] != ELFDATA2LSB:
+        raise ImageError(f"{label}: is damaged: ELF data encoding {elf[EI_DATA]} does not exist")
+    if len(elf) < EHDR.size:
+        raise ImageError(f"{label}: is truncated: it ends inside the ELF header")
+    _, e_type, machine, _, entry, phoff, _, _, _, phentsize, phnum, _, _, _ = EHDR.unpack_from(elf)
+    if machine != EM_RISCV:
+        raise ImageError(f"{label}: is for {_machine_name(machine)}, not for RISC-V")
+    if e_type != ET_EXEC:
+        raise ImageError(f"{label}: {_TYPE_REFUSALS.get(e_type, f'is not an executable (ELF type {e_type})')}")
+    if phnum == PN_XNUM:
+        raise ImageError(f"{label}: has more than {PN_XNUM - 1} program headers")
+    if phnum and phentsize != PHDR.size:
+        raise ImageError(f"{label}: is damaged: its program headers are {phentsize} bytes long, not {PHDR.size}")
+    if phoff + phnum * PHDR.size > len(elf):
+        raise ImageError(f"{label}: is truncated: it ends before its program headers do")
+    loads = []
+    for index in range(phnum):
+        p_type, _, offset, _, paddr, filesz, memsz, _ = PHDR.unpack_from(elf, phoff + index * PHDR.size)
+        if p_type == PT_LOAD and memsz | filesz:
+            loads.append(_Load(offset, paddr, filesz, memsz))
+    if not loads:
+        raise ImageError(f"{label}: has nothing to load (no PT_LOAD segment)")
+    return entry, loads
+
+
+def _check_segments(elf: bytes, loads: list[_Load], label: str) -> tuple[Segment, ...]:
+    for load in loads:
+        where = f"its segment at {load.paddr:#x}"
+        if load.offset + load.filesz > len(elf):
+            raise ImageError(f"{label}: is truncated: it ends before the bytes of {where} do")
+        if load.filesz > load.memsz:
+            raise ImageError(f"{label}: is damaged: {where} has more bytes in the file than in memory")
+        if load.paddr + load.memsz > 1 << 64:
+            raise ImageError(f"{label}: is damaged: {where} wraps around the end of the address space")
+    loads.sort(key=lambda load: load.paddr)
+    for low, high in pairwise(loads):
+        if low.paddr + low.memsz > high.paddr:
+            raise ImageError(f"{label}: its segments at {low.paddr:#x} and {high.paddr:#x} overlap")
+    # many headers that name the same bytes of the file would multiply a small file into a huge image
+    if sum(load.filesz for load in loads) > len(elf):
+        raise ImageError(f"{label}: is damaged: its segments hold more bytes than the file has")
+    return tuple(Segment(load.paddr, elf[load.offset : load.offset + load.filesz], load.memsz) for load in loads)
+
+
+def _read_symbols(elf: bytes, name: str) -> dict[str, int]:
+    from elftools.elf.elffile import ELFFile
+
+    try:
+        tables = [
+            (section["sh_offset"], section["sh_size"], strings["sh_offset"], strings["sh_size"])
+            for file in [ELFFile(BytesIO(elf))]
+            for section in file.iter_sections("SHT_SYMTAB")
+            for strings in [file.get_section(section["sh_link"])]
+        ]
+    except Exception as error:  # pyelftools lets anything out on damaged section headers, assertions included
+        raise ImageError(f"{_shown(name)}: its section headers are damaged ({type(error).__name__})") from None
+    symbols: dict[str, int] = {}
+    for offset, size, strings_offset, strings_size in tables:
+        if offset + size > len(elf) or size % SYM.size or strings_offset + strings_size > len(elf):
+            raise ImageError(f"{_shown(name)}: its symbol table is damaged")
+        table = memoryview(elf)[offset : offset + size]
+        _collect_symbols(table, elf, strings_offset, strings_offset + strings_size, symbols)
+    return symbols
+
+
+def _collect_symbols(table: memoryview, elf: bytes, strings: int, strings_end: int, into: dict[str, int]) -> None:
+    """Add the named, defined symbols of a table; a global symbol hides a local one of the same name."""
+    local: dict[str, int] = {}
+    for name_offset, info, _, section, value, _ in SYM.iter_unpack(table):
+        if section == SHN_UNDEF or info & 0xF in (STT_SECTION, STT_FILE):
+            continue
+        start = strings + name_offset
+        end = elf.find(b"\0", start, min(strings_end, start + MAX_SYMBOL_NAME))
+        if end <= start:
+            continue  # no name, or a damaged one
+        name = elf[start:end].decode("utf-8", "backslashreplace")
+        if name[0] != "$":  # mapping symbols ($x, $d) say what the bytes are, not where something is
+            (local if info >> 4 == STB_LOCAL else into).setdefault(name, value)
+    for name, value in local.items():
+        into.setdefault(name, value)
+
+
+def _machine_name(machine: int) -> str:
+    """A name for e_machine: "x86_64", or its number."""
+    from elftools.elf.enums import ENUM_E_MACHINE
+
+    for name, number in ENUM_E_MACHINE.items():
+        if number == machine and isinstance(name, str) and name.startswith("EM_"):
+            return name.removeprefix("EM_").lower()
+    return f"machine {machine}"
+
+
+def _shown(text: str) -> str:
+    """A path or name as one printable line."""
+    return text if text.isprintable() else repr(text)[1:-1]
