@@ -27,9 +27,12 @@ class Consoles:
     """Writes whole lines as `name │ text`; `finish` writes what is left of unfinished ones.
 
     A guest's text is data: control characters are shown, not obeyed, and bytes that are no UTF-8 become U+FFFD.
+    When the output fails (its reader went away), `error` says so and nothing more is written: an exception here would
+    fly through the hypervisor.
     """
 
     def __init__(self, out: TextIO | None, names: Sequence[str], *, color: bool) -> None:
+        self.error: OSError | None = None
         self._out = out
         width = min(max(map(len, names), default=0), LONGEST_NAME)
         bar = "│" if can_show(out, "│") else "|"
@@ -53,10 +56,14 @@ class Consoles:
             self._write(name, lines.finish())
 
     def _write(self, name: str, lines: list[str]) -> None:
-        if lines and self._out is not None:
-            prefix = self._prefix[name]
+        if not lines or self._out is None:
+            return
+        prefix = self._prefix[name]
+        try:
             self._out.write("".join(f"{prefix}{printable(line)}\n" for line in lines))
             self._out.flush()
+        except OSError as error:
+            self.error, self._out = error, None
 
 
 class _Lines:
@@ -90,6 +97,8 @@ def _broken(line: str) -> list[str]:
 
 class Transcripts:
     """Keeps the consoles for `--json` instead of showing them."""
+
+    error: OSError | None = None
 
     def __init__(self, names: Sequence[str]) -> None:
         self._bytes = {name: bytearray() for name in names}

@@ -15,7 +15,8 @@ def entry() -> None:
     """The console script: runs `main` and leaves without a traceback, whatever moment Ctrl-C comes at."""
     try:
         code = main(sys.argv[1:])
-        sys.stdout and sys.stdout.flush()  # a reader may have gone before the last buffered line
+        if sys.stdout is not None:
+            sys.stdout.flush()  # its reader may have gone before the last buffered line
     except KeyboardInterrupt:
         code = INTERRUPTED
     except BrokenPipeError:

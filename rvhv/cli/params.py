@@ -14,32 +14,30 @@ from rvhv.errors import ConfigError
 
 Value = TypeVar("Value")
 
-_NUMBER = re.compile(r"(0x[0-9a-f]+|[0-9][0-9_]*)([kmgt]?)(i?b)?", re.IGNORECASE)
-_POWER = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+_COUNT = re.compile(r"(0x[0-9a-f]+|[0-9][0-9_]*)([kmg]?)", re.IGNORECASE)
+_THOUSANDS = {"": 0, "k": 1, "m": 2, "g": 3}
 _LARGEST = 1 << 63
+LONGEST_NUMBER = 40  # characters
 
 
 def parse_size(text: str) -> int:
-    """Bytes in `64K`, `32M`, `1G`, `4096` or `0x1000`. Raises ValueError with a sentence that says what is wrong."""
-    match = _NUMBER.fullmatch(text.strip())
-    if match is None or (match[3] and not match[2]):
-        raise ValueError(f"{text!r} is not a size; write 64K, 32M or 1G")
-    return _in_range(text, int(match[1], 0 if "x" in match[1].lower() else 10) << 10 * _POWER[match[2].lower()])
+    """Bytes in `64K`, `32M` or `1G`. Raises ConfigError."""
+    from rvhv.hv import sizes  # the API reads sizes too, so the rule is there; the import is late because it is not cheap
+
+    size = sizes.parse_size(text) if len(text) < LONGEST_NUMBER else _LARGEST
+    if not 0 < size < _LARGEST:
+        raise ConfigError(f"{text!r} is no size that a memory can have: write 64K, 32M or 1G")
+    return size
 
 
 def parse_count(text: str) -> int:
-    """A count like `1000`, `1_000`, `50M` (millions) or `0x10`. Raises ValueError like `parse_size`."""
-    match = _NUMBER.fullmatch(text.strip())
-    if match is None or match[3]:
-        raise ValueError(f"{text!r} is not a number; write 1000, 20K (thousand) or 50M (million)")
-    return _in_range(text, int(match[1], 0 if "x" in match[1].lower() else 10) * 1000 ** _POWER[match[2].lower()])
-
-
-def _in_range(text: str, value: int) -> int:
-    if value == 0:
-        raise ValueError(f"{text!r} is zero, and it has to be at least 1")
-    if value >= _LARGEST:
-        raise ValueError(f"{text!r} is too large")
+    """A count like `1000`, `1_000`, `50M` (millions) or `0x10`. Raises ConfigError."""
+    match = _COUNT.fullmatch(text.strip())
+    if match is None or len(text) > LONGEST_NUMBER:
+        raise ConfigError(f"{text!r} is not a number: write 1000, 20K (thousand) or 50M (million)")
+    value = int(match[1], 16 if "x" in match[1].lower() else 10) * 1000 ** _THOUSANDS[match[2].lower()]
+    if not 0 < value < _LARGEST:
+        raise ConfigError(f"{text!r} is out of range: write a number from 1 to 9e18")
     return value
 
 
@@ -55,7 +53,7 @@ class Parsed(click.ParamType[int]):
             return value
         try:
             return self._parse(value)
-        except ValueError as error:
+        except ConfigError as error:
             self.fail(str(error), param, ctx)
 
 
@@ -88,7 +86,7 @@ def for_each_vm(
 ) -> dict[str, Value]:
     """What a repeatable option gives each VM: NAME=VALUE for one, a bare VALUE for all that are not named.
 
-    Raises ConfigError for a VM that is not there, a VM named twice, two bare values, or a value `parse` refuses.
+    `parse` raises ConfigError for a value it refuses; so does a VM that is not there or named twice, or two bare values.
     """
     bare: list[Value] = []
     named: dict[str, Value] = {}
@@ -111,7 +109,7 @@ def for_each_vm(
 def _parsed(option: str, text: str, parse: Callable[[str], Value]) -> Value:
     try:
         return parse(text)
-    except ValueError as error:
+    except ConfigError as error:
         raise ConfigError(f"{option}: {error}") from None
 
 

@@ -11,6 +11,7 @@ from rvhv.cli.guests import Guest as GuestType
 from rvhv.cli.guests import find_guest
 from rvhv.cli.params import SEED, SIZE, STEPS, for_each_vm, parse_size, vm_names
 from rvhv.cli.session import Guest, Plan, host
+from rvhv.errors import ConfigError
 
 DEFAULT_MEMORY = 32 << 20  # bytes a VM
 
@@ -83,5 +84,5 @@ def command(
 
 def _file(text: str) -> Path | None:
     if not text:
-        raise ValueError("a file name is missing")
+        raise ConfigError("a file name is missing")
     return Path(text)

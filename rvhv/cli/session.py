@@ -52,8 +52,8 @@ class Plan:
 class Interrupt(AbstractContextManager["Interrupt"]):
     """Ctrl-C while VMs run: the first one asks to stop at the next look, another one raises KeyboardInterrupt."""
 
-    def __init__(self) -> None:
-        self.asked = False
+    def __init__(self, asked: bool = False) -> None:
+        self.asked = asked
         self._old: Any = None
 
     def __enter__(self) -> Interrupt:
@@ -77,15 +77,10 @@ def host(plan: Plan, *, passed: Callable[[VM], bool] = lambda vm: not vm.failed)
 
     Raises RvhvError, before any guest has run, when an image, a disk or a size is no good.
     """
-    from rvhv.cli.progress import ensure_compiled
-
     logging.basicConfig(format="rvhv: warning: %(message)s", level=logging.WARNING)
     hv = _hypervisor(plan)
     try:
-        vms = [
-            hv.create(guest.name, image=guest.image, memory=guest.memory, disk=guest.disk) for guest in plan.guests
-        ]
-        ensure_compiled(no_color=plan.no_color)
+        vms = [hv.create(guest.name, image=guest.image, memory=guest.memory, disk=guest.disk) for guest in plan.guests]
         names = [vm.name for vm in vms]
         consoles: Consoles | Transcripts
         if plan.as_json:
@@ -93,15 +88,26 @@ def host(plan: Plan, *, passed: Callable[[VM], bool] = lambda vm: not vm.failed)
         else:
             consoles = Consoles(sys.stdout, names, color=wants_color(sys.stdout, plan.no_color))
         hv.on_console = consoles.feed
-        with Interrupt() as interrupt:
-            _run(hv, plan.max_steps, interrupt)
-            consoles.finish()
+        compiled = _compile(plan)
+        with Interrupt(asked=not compiled) as interrupt:
+            _run(hv, plan.max_steps, interrupt, consoles)
             _report(hv, vms, plan, consoles, interrupt.asked)
-            if interrupt.asked:
-                return INTERRUPTED
-            return 0 if all(passed(vm) for vm in vms) else FAILED
+        if interrupt.asked:
+            return INTERRUPTED
+        return 0 if all(passed(vm) for vm in vms) else FAILED
     finally:
         hv.close()
+
+
+def _compile(plan: Plan) -> bool:
+    """Whether everything is compiled, unless Ctrl-C came first."""
+    from rvhv.cli.progress import ensure_compiled
+
+    try:
+        ensure_compiled(no_color=plan.no_color)
+    except KeyboardInterrupt:
+        return False
+    return True
 
 
 def _hypervisor(plan: Plan) -> Hypervisor:
@@ -112,17 +118,21 @@ def _hypervisor(plan: Plan) -> Hypervisor:
     return Hypervisor(clock=plan.clock, seed=plan.seed, **given)
 
 
-def _run(hv: Hypervisor, max_steps: int | None, interrupt: Interrupt) -> None:
+def _run(hv: Hypervisor, max_steps: int | None, interrupt: Interrupt, consoles: Consoles | Transcripts) -> None:
+    """Runs until every VM has stopped, by itself or because Ctrl-C, the step limit or a lost reader ends the run."""
     left = max_steps
-    while not hv.finished and not interrupt.asked and left != 0:
+    while not hv.finished and not interrupt.asked and consoles.error is None and left != 0:
         stride = STRIDE if left is None else min(left, STRIDE)
         hv.run(max_steps=stride)
         if left is not None:
             left -= stride
     if interrupt.asked:
         hv.stop_all(INTERRUPT_REASON)
-    elif not hv.finished:
+    elif left == 0 and not hv.finished:
         hv.stop_all(f"the {max_steps:,} steps of --max-steps are used up")
+    consoles.finish()
+    if consoles.error is not None:
+        raise consoles.error
 
 
 def _report(
