@@ -1,0 +1,63 @@
+"""What the hypervisor does for each trap: a sparse table by scause."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from rvhv.hv import inject, mmio, sbi
+from rvhv.hv import registers as r
+from rvhv.hv.exits import GUEST_PAGE_FAULTS, WFI
+from rvhv.hv.registers import cause_text
+from rvhv.hv.stopped import GuestStopped
+
+if TYPE_CHECKING:
+    from rvhv.hv.vm import VM
+
+Handler = Callable[["VM"], None]
+
+
+def ecall(vm: VM) -> None:
+    sbi.call(vm)
+    hart = vm.hart
+    hart.write_csr("sepc", hart.state[r.SEPC] + 4)
+
+
+def guest_page_fault(vm: VM) -> None:
+    """RAM: give the page a frame and retry. Elsewhere: a device, or an access fault for the guest."""
+    gpa = mmio.faulting_gpa(vm)
+    if not vm.ram.covers(gpa):
+        mmio.emulate(vm, gpa)
+        return
+    access = GUEST_PAGE_FAULTS[vm.hart.state[r.SCAUSE]]
+    if vm.gstage.frame(gpa) is not None:
+        # ours never do this; a lab's may
+        refusal = vm.gstage.refusal(gpa, access) or "the tables allow it"
+        raise GuestStopped(f"guest-page fault at gpa {gpa:#x} although its page is mapped: {refusal}")
+    vm.gstage.map(gpa)
+
+
+def virtual_instruction(vm: VM) -> None:
+    hart = vm.hart
+    if hart.state[r.STVAL] == WFI:
+        hart.write_csr("sepc", hart.state[r.SEPC] + 4)
+        vm.vcpu.wait()
+    else:
+        inject.illegal_instruction(hart)
+
+
+def unexpected(vm: VM) -> None:
+    state = vm.hart.state
+    raise GuestStopped(
+        f"a trap the hypervisor does not expect: {cause_text(state[r.SCAUSE])} "
+        f"at pc {state[r.SEPC]:#x}, stval {state[r.STVAL]:#x}"
+    )
+
+
+HANDLERS: dict[int, Handler] = {
+    r.ECALL_VS: ecall,
+    r.FETCH_GUEST_PAGE: guest_page_fault,
+    r.LOAD_GUEST_PAGE: guest_page_fault,
+    r.STORE_GUEST_PAGE: guest_page_fault,
+    r.VIRTUAL_INSTRUCTION: virtual_instruction,
+}

@@ -1,0 +1,30 @@
+"""Sizes as people write them: 64K, 32M, 1G."""
+
+from __future__ import annotations
+
+from rvhv.errors import ConfigError
+
+UNITS = {"": 1, "B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+PAGE = 4096
+
+
+def parse_size(text: str | int) -> int:
+    """Bytes. Raises ConfigError for what is no size."""
+    if isinstance(text, int):
+        return text
+    word = text.strip().upper().removesuffix("IB")
+    unit = word[-1:] if word[-1:] in UNITS else ""
+    digits = word.removesuffix(unit)
+    if not (digits.isascii() and digits.isdigit()):
+        raise ConfigError(f"{text!r} is not a size: write a number with K, M or G, such as 32M")
+    return int(digits) * UNITS[unit]
+
+
+def memory_size(what: str, size: str | int, least: int) -> int:
+    """A size of memory in whole pages, at least `least` bytes. Raises ConfigError."""
+    n = parse_size(size)
+    if n < least:
+        raise ConfigError(f"{what}: {size} is too small, give it at least {least >> 10}K")
+    if n % PAGE:
+        raise ConfigError(f"{what}: {size} is not a whole number of 4 KiB pages")
+    return n

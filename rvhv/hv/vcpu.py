@@ -1,0 +1,177 @@
+"""A VCPU: the architectural block of a guest hart, put on the hart and taken off it by a world switch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableMapping
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from rvhv.core.registry import ISA
+from rvhv.cpu.state import ARCH_BYTES, SLOT
+from rvhv.errors import ConfigError
+from rvhv.hv import registers as r
+from rvhv.hv.gstage import hgatp
+
+if TYPE_CHECKING:
+    from rvhv.hart import Hart
+
+NEVER = r.CLOCK_END
+MASK64 = (1 << 64) - 1
+
+
+class Clock(StrEnum):
+    """What a guest's `time` counts: the machine's steps, or only what the VM itself used."""
+
+    MACHINE = "machine"
+    VM = "vm"
+
+
+class VCPU:
+    """One guest hart. While it is on the hart the hart's state is its state; otherwise its block is."""
+
+    def __init__(self, hart: Hart, number: int, clock: Clock) -> None:
+        self.hart = hart
+        self.number = number
+        self.clock = clock
+        self.csr = CsrFile(self)
+        self.loaded = False
+        self.external = False  # the line from the PLIC; it reaches hvip.VSEIP at once or at the next world switch
+        self.gives_way = False  # it leaves the hart before its slice is used up
+        self.asleep = False
+        self.deadline = NEVER  # of the last WFI: the clock at which vstimecmp ends it
+        self._wakes_on_external = False
+        self._block = bytearray(ARCH_BYTES)
+        self._off_hart = memoryview(self._block).cast("Q")
+        self._own_clock = 0
+
+    def setup(self, reset: bytearray, root: int, entry: int, device_tree: int) -> None:
+        """Fill the block: `reset` is the block of a hart set up for guests; this one starts in VS-mode at `entry`."""
+        hart = self.hart
+        hart.restore(reset)
+        hart.write_csr("hgatp", hgatp(root, self.number))
+        hart.write_csr("hstatus", hart.read_csr("hstatus") | r.SPV)
+        hart.write_csr("sstatus", hart.read_csr("sstatus") | r.SPP)
+        hart.write_csr("sepc", entry)
+        hart.state[r.A0] = 0  # hart id
+        hart.state[r.A1] = device_tree
+        hart.sret()
+        hart.save(self._block)
+
+    # what a person looks at
+
+    @property
+    def state(self) -> memoryview[int]:
+        """The architectural state, to be indexed with SLOT, wherever it is now."""
+        return self.hart.state if self.loaded else self._off_hart
+
+    @property
+    def x(self) -> memoryview[int]:
+        """The integer registers x0 to x31. Writing x0 is a mistake."""
+        return self.state[r.X0 : r.X0 + 32]
+
+    @property
+    def pc(self) -> int:
+        return self.state[r.PC]
+
+    @property
+    def steps(self) -> int:
+        return self.state[r.VM_STEPS]
+
+    @property
+    def instructions(self) -> int:
+        """Instructions retired."""
+        return self.state[r.VM_STEPS] - self.state[r.TRAP_STEPS]
+
+    @property
+    def now(self) -> int:
+        """Its clock in steps."""
+        return self._own_clock if self.clock is Clock.VM and not self.loaded else self.hart.state[r.CLOCK]
+
+    # the world switch
+
+    def enter(self) -> None:
+        """Put this VCPU on the hart."""
+        hart = self.hart
+        hart.restore(self._block)
+        hart.state[r.TRACE_VM] = self.number
+        if self.clock is Clock.VM:
+            hart.state[r.CLOCK] = self._own_clock
+        self.loaded = True
+        self.gives_way = False
+        self._drive_external()
+
+    def leave(self) -> None:
+        """Take this VCPU off the hart, after the `sret` that ended its last exit."""
+        self._own_clock = self.hart.state[r.CLOCK]
+        self.hart.save(self._block)
+        self.loaded = False
+
+    # interrupts
+
+    def set_external(self, level: bool) -> None:
+        """The PLIC's line for this VCPU's S-mode changed."""
+        self.external = level
+        if self.loaded:
+            self._drive_external()
+
+    def _drive_external(self) -> None:
+        # vsip.SSIP is the guest's own and lives in hvip too: only VSEIP is ours
+        hvip = self.hart.state[r.HVIP]
+        wanted = hvip | r.VSEIP if self.external else hvip & ~r.VSEIP
+        if wanted != hvip:
+            self.hart.write_csr("hvip", wanted)
+
+    # waiting
+
+    def wait(self) -> None:
+        """WFI: give way until an enabled interrupt is pending, whatever vsstatus.SIE says; not if one is already."""
+        hart = self.hart
+        enabled = hart.read_csr("hie") & r.VS_INTERRUPTS
+        if hart.read_csr("hip") & enabled:
+            return
+        self.gives_way = True
+        self._wakes_on_external = bool(enabled & r.VSEIP)
+        self.deadline = NEVER
+        if enabled & r.VSTIP:
+            ticks = (hart.state[r.VSTIMECMP] - hart.state[r.HTIMEDELTA]) & MASK64
+            self.deadline = min(ticks * r.STEPS_PER_TICK, NEVER)
+        if self.clock is Clock.VM and self.deadline < NEVER:
+            hart.state[r.CLOCK] = self.deadline  # a clock of its own jumps at once: nobody else can tell
+        else:
+            self.asleep = True
+
+    def awake(self, clock: int) -> bool:
+        """Whether it can run at `clock`; ends its sleep if so."""
+        if self.asleep and (self.deadline <= clock or (self._wakes_on_external and self.external)):
+            self.asleep = False
+        return not self.asleep
+
+
+class CsrFile(MutableMapping[str, int]):
+    """`vcpu.csr["vsepc"]`: CSRs by their specification names. Off the hart, stored ones can be read and none written."""
+
+    def __init__(self, vcpu: VCPU) -> None:
+        self._vcpu = vcpu
+
+    def __getitem__(self, name: str) -> int:
+        if name not in ISA.csrs:
+            raise KeyError(name)
+        if self._vcpu.loaded:
+            return self._vcpu.hart.read_csr(name)
+        if name not in SLOT:
+            raise ConfigError(f"{name} is computed from others: read it while its VCPU is on the hart")
+        return self._vcpu.state[SLOT[name]]
+
+    def __setitem__(self, name: str, value: int) -> None:
+        if not self._vcpu.loaded:
+            raise ConfigError(f"{name} cannot be written: its VCPU is not on the hart")
+        self._vcpu.hart.write_csr(name, value & MASK64)
+
+    def __delitem__(self, name: str) -> None:
+        raise TypeError("a CSR cannot be deleted")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(ISA.csrs)
+
+    def __len__(self) -> int:
+        return len(ISA.csrs)

@@ -1,0 +1,187 @@
+"""A VM: its RAM, G-stage, devices, device tree and VCPU, and what it used."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from rvhv.errors import ImageError
+from rvhv.hv.console import Console
+from rvhv.hv.gstage import GStage
+from rvhv.hv.ram import Ram
+from rvhv.hv.registers import cause_text
+from rvhv.hv.stopped import GuestStopped
+from rvhv.hv.vcpu import VCPU
+from rvhv.machine.board import BLOCK_SLOT, BOARD, CONSOLE_SLOT
+from rvhv.machine.bus import Bus
+from rvhv.machine.disk import DiskImage
+from rvhv.machine.fdt import guest_device_tree
+from rvhv.machine.image import Image, check_fits
+from rvhv.machine.memory import FrameAllocator, Memory
+from rvhv.machine.plic import Plic
+from rvhv.virtio.block import Block
+from rvhv.virtio.console import Console as VirtioConsole
+from rvhv.virtio.device import Device
+from rvhv.virtio.mmio import Status, VirtioMmio
+
+if TYPE_CHECKING:
+    from rvhv.hv.hypervisor import Hypervisor
+
+log = logging.getLogger(__name__)
+
+S_CONTEXT = 1  # the PLIC's context of hart 0's S-mode
+MOST_WARNINGS = 5  # about one VM's drivers
+
+
+class VM:
+    """One guest. Made by `Hypervisor.create`; raises ConfigError, ImageError, DeviceError."""
+
+    # made by power_on
+    gstage: GStage
+    ram: Ram
+
+    def __init__(
+        self,
+        hv: Hypervisor,
+        number: int,
+        name: str,
+        memory: int,
+        image: Image,
+        disk: DiskImage | str | os.PathLike[str] | None,
+    ) -> None:
+        self.hv = hv
+        self.hart = hv.hart
+        self.number = number
+        self.name = name
+        self.memory_size = memory
+        self.image = image
+        self.stopped: GuestStopped | None = None
+        self.overrun = 0  # steps by which its last slice was exceeded: taken off the next one
+        self._powered = False
+        self._clock_at_end = 0
+        self._warnings = 0
+        check_fits(image, BOARD.ram_base, memory)
+        slots = (CONSOLE_SLOT,) if disk is None else (CONSOLE_SLOT, BLOCK_SLOT)
+        self._device_tree = guest_device_tree(name=name, ram_size=memory, virtio_slots=slots, seed=hv.seed)
+        self._check_device_tree()
+        self.vcpu = VCPU(hv.hart, number, hv.clock)
+        self.console = Console(self._printed)
+        self.bus = Bus()
+        self.plic = Plic(self._on_plic_output)
+        self.disk = disk if disk is None or isinstance(disk, DiskImage) else DiskImage(disk)
+
+    def _check_device_tree(self) -> None:
+        for segment in self.image.segments:
+            if segment.addr < BOARD.device_tree + len(self._device_tree) and BOARD.device_tree < segment.end:
+                raise ImageError(
+                    f"{self.image.name}: its segment at {segment.addr:#x} covers the device tree at "
+                    f"{BOARD.device_tree:#x}: link it at {BOARD.image_base:#x}"
+                )
+
+    def power_on(self, make_gstage: Callable[[Memory, FrameAllocator], GStage], reset: bytearray) -> None:
+        """Give it RAM with its image in it, devices and a VCPU about to start. Raises OutOfFrames."""
+        self.gstage = make_gstage(self.hv.memory, self.hv.frames)
+        self._powered = True
+        self.ram = Ram(self.hv.memory, self.gstage, BOARD.ram_base, self.memory_size)
+        self.ram.write(BOARD.device_tree, self._device_tree)
+        for segment in self.image.segments:
+            self.ram.write(segment.addr, segment.data)
+        self.bus.attach(self.plic)
+        self._virtio_console = VirtioConsole(self.console.write)
+        self._console_port = self._attach(CONSOLE_SLOT, self._virtio_console)
+        if self.disk is not None:
+            self._attach(BLOCK_SLOT, Block(self.disk, serial=self.name))
+        self.vcpu.setup(reset, self.gstage.root, self.image.entry, BOARD.device_tree)
+
+    def _attach(self, slot: int, device: Device) -> VirtioMmio:
+        source = BOARD.virtio.source(slot)
+        transport = VirtioMmio(
+            device,
+            self.ram,
+            base=BOARD.virtio.window(slot).base,
+            irq=lambda level: self.plic.set_level(source, level),
+            on_broken=self._on_broken,
+        )
+        self.bus.attach(transport)
+        return transport
+
+    def finish(self, stopped: GuestStopped) -> None:
+        """Stop it, off the hart, and give its frames and its disk back."""
+        self._clock_at_end = self.vcpu.now
+        self.stopped = stopped
+        if self._powered:
+            self.gstage.release()
+        if self.disk is not None:
+            self.disk.close()
+
+    # what its parts report
+
+    def _printed(self, data: bytes) -> None:
+        if self.hv.on_console is not None:
+            self.hv.on_console(self, data)
+
+    def _on_plic_output(self, context: int, level: bool) -> None:
+        if context == S_CONTEXT:
+            self.vcpu.set_external(level)
+
+    def _on_broken(self, sentence: str) -> None:
+        self._warnings += 1
+        if self._warnings <= MOST_WARNINGS:
+            log.warning("%s: %s", self.name, sentence)
+
+    # what a person does with it and asks about it
+
+    def feed(self, data: bytes) -> None:
+        """Type on its console: its virtio console once a driver runs it, else what SBI calls read."""
+        if self.stopped is None and self._console_port.status & Status.DRIVER_OK:
+            self._virtio_console.input(data)
+        else:
+            self.console.feed(data)
+
+    @property
+    def state(self) -> str:
+        """ "running", "asleep" (in a WFI) or "stopped"."""
+        return "stopped" if self.stopped is not None else "asleep" if self.vcpu.asleep else "running"
+
+    @property
+    def reason(self) -> str:
+        """Why it stopped; empty before."""
+        return self.stopped.reason if self.stopped is not None else ""
+
+    @property
+    def failed(self) -> bool:
+        """Whether it stopped in another way than by its own wish."""
+        return self.stopped is not None and self.stopped.failed
+
+    @property
+    def steps(self) -> int:
+        """Steps of its own: instructions retired, traps and interrupts taken."""
+        return self.vcpu.steps
+
+    @property
+    def instructions(self) -> int:
+        """Instructions retired."""
+        return self.vcpu.instructions
+
+    @property
+    def cpu_share(self) -> float:
+        """Its part of all the steps the hart made, 0 to 1."""
+        total = self.hv.steps
+        return self.steps / total if total else 0.0
+
+    @property
+    def exit_counts(self) -> dict[str, int]:
+        """Exits to the hypervisor by the name of their cause, most frequent first."""
+        counts = self.hv.trace.counts(self.number)
+        return {cause_text(scause): n for scause, n in sorted(counts.items(), key=lambda item: (-item[1], item[0]))}
+
+    @property
+    def virtual_ns(self) -> int:
+        """Its clock, in nanoseconds of virtual time; when it stopped, if it has."""
+        return self._clock_at_end if self.stopped is not None else self.vcpu.now
+
+    def trace_hash(self) -> str:
+        """SHA-256 over its own exits, 64 hex digits: the same whatever its neighbours do, if it cannot feel them."""
+        return self.hv.trace.own_hexdigest(self.number)
