@@ -1,12 +1,9 @@
 """rvhv: a see-through RISC-V hypervisor. `from rvhv import Hypervisor` is the whole Python API to begin with.
 
-Importing this package loads nothing else: names are looked up when they are first used.
+Importing this package loads nothing else: a name is looked up when it is first used.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # as in `typing`, without importing it
 if TYPE_CHECKING:
     from rvhv.hv import Hypervisor
 
@@ -16,12 +13,12 @@ __all__ = ["Hypervisor", "__version__"]
 _HOME = {"Hypervisor": "rvhv.hv"}  # public name -> the module that defines it
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module 'rvhv' has no attribute {name!r}")
     from importlib import import_module
 
-    value = getattr(import_module(_HOME[name]), name)
+    value: object = getattr(import_module(_HOME[name]), name)
     globals()[name] = value
     return value
 

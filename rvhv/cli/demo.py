@@ -11,6 +11,7 @@ import click
 
 from rvhv.cli.group import color_option, json_option, traceback_option
 from rvhv.cli.session import Guest, Plan, host
+from rvhv.images import GUESTS
 
 if TYPE_CHECKING:
     from rvhv.hv import VM
@@ -21,12 +22,12 @@ EXPECTED_TO_FAIL = {"rogue"}  # it tries to break out until it is stopped: that 
 
 INTRODUCTION = """\
 Four guest kernels in four VMs on one emulated RISC-V machine. Their code runs in VS-mode, under two stages of
-address translation; whatever they may not do themselves traps to the hypervisor, which is the Python you can read.
-  hello  reads its device tree and says who and where it is
-  tasks  preempts three user-mode tasks with its timer, and checks their result
-  disk   reads its disk through virtio, and prints the SHA-256 of it
-  rogue  tries to break out, and is stopped; its neighbours never notice
+address translation; what they may not do themselves traps to the hypervisor, which is Python that you can read.
 """
+
+
+def introduction() -> str:
+    return INTRODUCTION + "".join(f"  {name:<6} {what}\n" for name, what in GUESTS.items())
 
 
 def disk_image() -> bytes:
@@ -45,10 +46,8 @@ def command(trace_hash: bool, as_json: bool, no_color: bool) -> int:
         disk = Path(folder) / "disk.raw"
         disk.write_bytes(disk_image())
         if not as_json:
-            click.echo(INTRODUCTION)
-        guests = [
-            Guest(name, name, MEMORY, disk if name == "disk" else None) for name in ("hello", "tasks", "disk", "rogue")
-        ]
+            click.echo(introduction())
+        guests = [Guest(name, name, MEMORY, disk if name == "disk" else None) for name in GUESTS]
         plan = Plan(guests, trace_hash=trace_hash, as_json=as_json, no_color=no_color)
         return host(plan, passed=_as_expected)
 

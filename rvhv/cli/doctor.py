@@ -96,10 +96,11 @@ def _package(name: str) -> Check:
 
 
 def _guests() -> Check:
-    from rvhv.cli.guests import builtin_names
+    from rvhv.images import GUESTS, image_path
 
-    names = builtin_names()
-    return Check("guests", bool(names), ", ".join(names) or "none", "the package is not complete: install rvhv again")
+    there = [name for name in GUESTS if image_path(name).is_file()]
+    hint = "the package is not complete: install rvhv again"
+    return Check("guests", len(there) == len(GUESTS), ", ".join(there) or "none", hint)
 
 
 def _cache() -> Check:

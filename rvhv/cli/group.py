@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from rvhv import __version__
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 COMMANDS = {  # name on the command line -> the module of this package that defines `command`
@@ -58,7 +60,7 @@ class LazyGroup(click.Group):
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(package_name="rvhv", prog_name="rvhv", message="%(prog)s %(version)s")
+@click.version_option(__version__, prog_name="rvhv", message="%(prog)s %(version)s")
 @click.pass_context
 def rvhv(ctx: click.Context) -> None:
     """A see-through RISC-V hypervisor written in Python."""

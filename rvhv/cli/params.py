@@ -35,7 +35,7 @@ def parse_count(text: str) -> int:
     match = _COUNT.fullmatch(text.strip())
     if match is None or len(text) > LONGEST_NUMBER:
         raise ConfigError(f"{text!r} is not a number: write 1000, 20K (thousand) or 50M (million)")
-    value = int(match[1], 16 if "x" in match[1].lower() else 10) * 1000 ** _THOUSANDS[match[2].lower()]
+    value: int = int(match[1], 16 if "x" in match[1].lower() else 10) * 1000 ** _THOUSANDS[match[2].lower()]
     if not 0 < value < _LARGEST:
         raise ConfigError(f"{text!r} is out of range: write a number from 1 to 9e18")
     return value

@@ -7,8 +7,7 @@ from pathlib import Path
 import click
 
 from rvhv.cli.group import color_option, json_option, traceback_option
-from rvhv.cli.guests import Guest as GuestType
-from rvhv.cli.guests import find_guest
+from rvhv.cli.guests import GuestType
 from rvhv.cli.params import SEED, SIZE, STEPS, for_each_vm, parse_size, vm_names
 from rvhv.cli.session import Guest, Plan, host
 from rvhv.errors import ConfigError
@@ -63,13 +62,12 @@ def command(
     Their consoles are merged line by line; a table at the end says how each VM ended. The exit code is 1 when one
     failed. Ctrl-C stops them all and still prints the table.
     """
-    images = [find_guest(guest) for guest in guests]
     names = vm_names(guests)
     memories = for_each_vm("--memory", memory, names, parse_size, DEFAULT_MEMORY)
     disks = for_each_vm("--disk", disk, names, _file, None)
     return host(
         Plan(
-            [Guest(name, image, memories[name], disks[name]) for name, image in zip(names, images, strict=True)],
+            [Guest(name, guest, memories[name], disks[name]) for name, guest in zip(names, guests, strict=True)],
             host_memory=host_memory,
             slice_steps=slice_steps,
             clock=clock,

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rvhv.hv import VM, Hypervisor
 
 STRIDE = 20_000_000  # steps between two looks at Ctrl-C: well under a second on any host
-INTERRUPT_REASON = "stopped by Ctrl-C"
+OVERHEAD = 16 << 20  # bytes of the machine beside its VMs' memory, for page tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Guest:
     """A VM to host: `image` is a built-in name or a path, `memory` in bytes."""
 
     name: str
-    image: str | Path
+    image: str
     memory: int
     disk: Path | None = None
 
@@ -77,10 +77,20 @@ def host(plan: Plan, *, passed: Callable[[VM], bool] = lambda vm: not vm.failed)
 
     Raises RvhvError, before any guest has run, when an image, a disk or a size is no good.
     """
+    from rvhv.hv.guests import find_image
+    from rvhv.machine.disk import DiskImage
+
     logging.basicConfig(format="rvhv: warning: %(message)s", level=logging.WARNING)
-    hv = _hypervisor(plan)
-    try:
-        vms = [hv.create(guest.name, image=guest.image, memory=guest.memory, disk=guest.disk) for guest in plan.guests]
+    with ExitStack() as stack:
+        # Files are looked at before anything is compiled: who mistyped a name need not wait for it.
+        images = [find_image(guest.image) for guest in plan.guests]
+        disks = [guest.disk and stack.enter_context(DiskImage(guest.disk)) for guest in plan.guests]
+        compiled = _compile(plan)
+        hv = stack.enter_context(_hypervisor(plan))
+        vms = [
+            hv.create(guest.name, image, memory=guest.memory, disk=disk)
+            for guest, image, disk in zip(plan.guests, images, disks, strict=True)
+        ]
         names = [vm.name for vm in vms]
         consoles: Consoles | Transcripts
         if plan.as_json:
@@ -88,15 +98,12 @@ def host(plan: Plan, *, passed: Callable[[VM], bool] = lambda vm: not vm.failed)
         else:
             consoles = Consoles(sys.stdout, names, color=wants_color(sys.stdout, plan.no_color))
         hv.on_console = consoles.feed
-        compiled = _compile(plan)
         with Interrupt(asked=not compiled) as interrupt:
             _run(hv, plan.max_steps, interrupt, consoles)
             _report(hv, vms, plan, consoles, interrupt.asked)
         if interrupt.asked:
             return INTERRUPTED
         return 0 if all(passed(vm) for vm in vms) else FAILED
-    finally:
-        hv.close()
 
 
 def _compile(plan: Plan) -> bool:
@@ -113,9 +120,10 @@ def _compile(plan: Plan) -> bool:
 def _hypervisor(plan: Plan) -> Hypervisor:
     from rvhv import Hypervisor
 
-    options: dict[str, Any] = {"memory": plan.host_memory, "slice_steps": plan.slice_steps}
-    given = {name: value for name, value in options.items() if value is not None}
-    return Hypervisor(clock=plan.clock, seed=plan.seed, **given)
+    memory = plan.host_memory or sum(guest.memory for guest in plan.guests) + OVERHEAD
+    if plan.slice_steps is None:
+        return Hypervisor(memory, clock=plan.clock, seed=plan.seed)
+    return Hypervisor(memory, clock=plan.clock, seed=plan.seed, slice_steps=plan.slice_steps)
 
 
 def _run(hv: Hypervisor, max_steps: int | None, interrupt: Interrupt, consoles: Consoles | Transcripts) -> None:
@@ -127,7 +135,7 @@ def _run(hv: Hypervisor, max_steps: int | None, interrupt: Interrupt, consoles: 
         if left is not None:
             left -= stride
     if interrupt.asked:
-        hv.stop_all(INTERRUPT_REASON)
+        hv.stop_all("stopped by Ctrl-C", failed=False)
     elif left == 0 and not hv.finished:
         hv.stop_all(f"the {max_steps:,} steps of --max-steps are used up")
     consoles.finish()
