@@ -29,20 +29,14 @@ static void try_console(uint64_t function, const char *const names[6]) {
 
 void try_sbi(void) {
     static const char *const writes[] = {
-        "console write from below memory",
-        "console write from behind memory",
-        "console write across the end of memory",
-        "console write of a length that wraps",
-        "console write from an address that wraps",
-        "console write from above 2^64",
+        "console write from below memory",          "console write from behind memory",
+        "console write across the end of memory",   "console write of a length that wraps",
+        "console write from an address that wraps", "console write from above 2^64",
     };
     static const char *const reads[] = {
-        "console read to below memory",
-        "console read to behind memory",
-        "console read across the end of memory",
-        "console read of a length that wraps",
-        "console read to an address that wraps",
-        "console read to above 2^64",
+        "console read to below memory",          "console read to behind memory",
+        "console read across the end of memory", "console read of a length that wraps",
+        "console read to an address that wraps", "console read to above 2^64",
     };
     refuse_call("SBI call to an unknown extension", NO_SUCH_EXTENSION, 0, 0, 0, 0);
     refuse_call("SBI call with all bits 1", ~0UL, ~0UL, ~0UL, ~0UL, ~0UL);

@@ -58,8 +58,7 @@ static const char good_line[] = "(a line through the virtio console)\n";
 /* a working queue, to be corrupted */
 static bool begin(void) {
     uint32_t features = 0;
-    if (!virtio_negotiate(&machine.console, &features) ||
-        !virtio_setup_queue(&machine.console, TRANSMIT_QUEUE, &queue))
+    if (!virtio_negotiate(&machine.console, &features) || !virtio_setup_queue(&machine.console, TRANSMIT_QUEUE, &queue))
         return false;
     virtio_start(&machine.console);
     queue.desc[0] = (struct virtq_desc){(uint64_t)refused_line, sizeof refused_line - 1, 0, 0};
@@ -113,15 +112,11 @@ static void try_ring(const char *what, uint64_t register_low, uint64_t gpa, bool
 }
 
 static void try_queue_size(const char *what, uint32_t size) {
-    uint32_t features = 0;
-    if (!virtio_negotiate(&machine.console, &features) ||
-        !virtio_setup_queue(&machine.console, TRANSMIT_QUEUE, &queue))
+    if (!begin())
         return;
     virtio_write(&machine.console, VIRTIO_QUEUE_READY, 0);
     virtio_write(&machine.console, VIRTIO_QUEUE_NUM, size);
     virtio_write(&machine.console, VIRTIO_QUEUE_READY, 1);
-    virtio_start(&machine.console);
-    queue.desc[0] = (struct virtq_desc){(uint64_t)refused_line, sizeof refused_line - 1, 0, 0};
     note(what, answers[offer(0)]);
 }
 

@@ -8,6 +8,9 @@
 
 struct machine machine;
 
+/* what it leaves behind wherever it may write */
+#define FINGERPRINT 0xdeadbeefdeadbeef
+
 static uint64_t refused, not_refused;
 
 void note(const char *what, const char *verdict) { printf("%s: %s\n", what, verdict); }
@@ -25,16 +28,14 @@ void report(const char *what, struct outcome outcome) {
 }
 
 void refuse(const char *what, struct outcome outcome) {
-    refuse_verdict(what, outcome.scause == NO_TRAP ? "no trap" : cause_name(outcome.scause),
-                   outcome.scause != NO_TRAP);
+    refuse_verdict(what, outcome.scause == NO_TRAP ? "no trap" : cause_name(outcome.scause), outcome.scause != NO_TRAP);
 }
 
 void refuse_access(const char *what, uint64_t address) {
-    struct outcome loaded = try_call(load64, address, 0), stored = try_call(store64, address, 0x6b636f6c6e75);
+    struct outcome loaded = try_call(load64, address, 0), stored = try_call(store64, address, FINGERPRINT);
     bool both = loaded.scause != NO_TRAP && stored.scause != NO_TRAP;
     both ? refused++ : not_refused++;
-    printf("%#018lx, %s: %s, %s", address, what,
-           loaded.scause == NO_TRAP ? "could be read" : cause_name(loaded.scause),
+    printf("%#018lx, %s: %s, %s", address, what, loaded.scause == NO_TRAP ? "could be read" : cause_name(loaded.scause),
            stored.scause == NO_TRAP ? "could be written" : cause_name(stored.scause));
     /* the fault should name the address that was touched */
     if (both && (loaded.value != address || stored.value != address))

@@ -1,6 +1,6 @@
 /* memory that is not ours: plainly, across the end of ours, and through page tables */
-#include "console.h"
 #include "memory.h"
+#include "console.h"
 #include "paging.h"
 #include "riscv.h"
 #include "rogue.h"
@@ -116,7 +116,8 @@ static struct outcome access_through(pte_t target, attempt *access, uint64_t add
 
 void try_page_tables(void) {
     const uint64_t leaf = PTE_R | PTE_W | PTE_X | PTE_A | PTE_D;
-    refuse("page mapped behind my memory", access_through(pte_of(3UL << GIGAPAGE_SHIFT, leaf), load64, TARGET));
+    const uint64_t behind = (((machine.ram_end - 1) >> GIGAPAGE_SHIFT) + 1) << GIGAPAGE_SHIFT;
+    refuse("page mapped behind my memory", access_through(pte_of(behind, leaf), load64, TARGET));
     refuse("page mapped beyond Sv39x4, read", access_through(pte_of(SV39X4_LIMIT, leaf), load64, TARGET));
     refuse("page mapped beyond Sv39x4, write", access_through(pte_of(SV39X4_LIMIT, leaf), store64, TARGET));
     refuse("page mapped beyond Sv39x4, jump", access_through(pte_of(SV39X4_LIMIT, leaf), jump, TARGET));

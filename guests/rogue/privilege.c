@@ -24,7 +24,8 @@
 /* code that we write ourselves: an instruction and a ret for each CSR */
 static _Alignas(8) uint32_t code[CSR_COUNT][2];
 
-struct outcome try_instruction(uint32_t instruction, uint64_t arg0, uint64_t arg1) {
+/* runs one instruction, with a0 = arg0 and a1 = arg1 */
+static struct outcome try_instruction(uint32_t instruction, uint64_t arg0, uint64_t arg1) {
     code[0][0] = instruction;
     code[0][1] = INSN_RET;
     fence_i();
@@ -97,7 +98,8 @@ uint64_t jump(uint64_t address, uint64_t unused) {
     return address;
 }
 
-struct outcome try_with_watchdog(attempt *function, uint64_t arg0, uint64_t arg1) {
+/* for code that may run on forever: a timer ends it */
+static struct outcome try_with_watchdog(attempt *function, uint64_t arg0, uint64_t arg1) {
     sbi_set_timer(rdtime() + WATCHDOG_TICKS);
     csr_set(sie, SIE_STIE);
     csr_set(sstatus, SSTATUS_SIE);
@@ -107,9 +109,7 @@ struct outcome try_with_watchdog(attempt *function, uint64_t arg0, uint64_t arg1
     return outcome;
 }
 
-static void refuse_jump(const char *what, uint64_t address) {
-    refuse(what, try_with_watchdog(jump, address, 0));
-}
+static void refuse_jump(const char *what, uint64_t address) { refuse(what, try_with_watchdog(jump, address, 0)); }
 
 /* half of this instruction lies inside memory */
 static void try_straddling_jump(void) {

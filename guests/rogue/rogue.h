@@ -18,10 +18,6 @@ typedef uint64_t attempt(uint64_t arg0, uint64_t arg1);
 
 /* calls it, and comes back whatever it does, as long as it traps or returns (catch.S) */
 struct outcome try_call(attempt *function, uint64_t arg0, uint64_t arg1);
-/* the same for code that may run on forever: a timer ends it */
-struct outcome try_with_watchdog(attempt *function, uint64_t arg0, uint64_t arg1);
-/* runs one instruction, with a0 = arg0 and a1 = arg1 */
-struct outcome try_instruction(uint32_t instruction, uint64_t arg0, uint64_t arg1);
 
 attempt load8, load32, load64, store8, store32, store64, amo32, amo64, jump;
 

@@ -41,8 +41,7 @@ static bool enter(struct fdt_node *node, const uint8_t *at) {
     node->props = node->next = align4(at + 4 + strlen(node->name) + 1);
     if (node->depth > FDT_MAX_DEPTH)
         return false;
-    node->address_cells[node->depth + 1] =
-        fdt_u32(node, "#address-cells", 0, &cells) ? cells : DEFAULT_ADDRESS_CELLS;
+    node->address_cells[node->depth + 1] = fdt_u32(node, "#address-cells", 0, &cells) ? cells : DEFAULT_ADDRESS_CELLS;
     node->size_cells[node->depth + 1] = fdt_u32(node, "#size-cells", 0, &cells) ? cells : DEFAULT_SIZE_CELLS;
     return true;
 }

@@ -11,7 +11,7 @@
 struct fdt_node {
     const uint8_t *blob, *props, *next; /* this node's first token, and where the search goes on */
     const char *name;
-    int depth; /* 0 is the root */
+    int depth;                                                                /* 0 is the root */
     uint32_t address_cells[FDT_MAX_DEPTH + 2], size_cells[FDT_MAX_DEPTH + 2]; /* of the children, by depth + 1 */
 };
 

@@ -6,9 +6,9 @@
 #include <stdint.h>
 
 /* layout, in bytes from the base */
-#define PLIC_PRIORITY 0x0            /* one register a source */
-#define PLIC_PENDING 0x1000          /* one bit a source */
-#define PLIC_ENABLE 0x2000           /* one bit a source, for each context */
+#define PLIC_PRIORITY 0x0   /* one register a source */
+#define PLIC_PENDING 0x1000 /* one bit a source */
+#define PLIC_ENABLE 0x2000  /* one bit a source, for each context */
 #define PLIC_ENABLE_STRIDE 0x80
 #define PLIC_CONTEXT 0x200000
 #define PLIC_CONTEXT_STRIDE 0x1000

@@ -19,8 +19,6 @@
 #define SCAUSE_INTERRUPT (1UL << 63)
 #endif
 
-#define CAUSE_ILLEGAL_INSTRUCTION 2
-#define CAUSE_BREAKPOINT 3
 #define CAUSE_ECALL_U 8
 
 /* page-table entries and satp, Sv39 */
@@ -38,9 +36,6 @@
 #define PAGE_SIZE (1UL << PAGE_SHIFT)
 #define SV39_LEVELS 3
 #define SV39_INDEX_BITS 9
-
-/* CSRs a supervisor may use without a name known to every assembler */
-#define CSR_STIMECMP 0x14d
 
 /* CSRs a guest has no business with */
 #define CSR_VSSTATUS 0x200
@@ -65,11 +60,11 @@
 #ifndef __ASSEMBLER__
 #include <stdint.h>
 
-#define csr_read(csr)                                        \
-    ({                                                       \
-        uint64_t value_;                                     \
-        __asm__ volatile("csrr %0, " #csr : "=r"(value_) : : "memory"); \
-        value_;                                              \
+#define csr_read(csr)                                                                                                  \
+    ({                                                                                                                 \
+        uint64_t value_;                                                                                               \
+        __asm__ volatile("csrr %0, " #csr : "=r"(value_) : : "memory");                                                \
+        value_;                                                                                                        \
     })
 #define csr_write(csr, value) __asm__ volatile("csrw " #csr ", %0" : : "rK"(value) : "memory")
 #define csr_set(csr, bits) __asm__ volatile("csrs " #csr ", %0" : : "rK"(bits) : "memory")

@@ -43,7 +43,6 @@ const char *cause_name(uint64_t scause) {
 
 /* for guests that expect no traps */
 __attribute__((weak)) struct trap_frame *on_trap(struct trap_frame *frame) {
-    printf("unexpected trap: %s, sepc %#lx, stval %#lx\n", cause_name(csr_read(scause)), frame->sepc,
-           csr_read(stval));
+    printf("unexpected trap: %s, sepc %#lx, stval %#lx\n", cause_name(csr_read(scause)), frame->sepc, csr_read(stval));
     sbi_power_off(SRST_REASON_FAILURE);
 }

@@ -19,8 +19,7 @@ bool virtio_find(const void *fdt, uint32_t device_id, struct virtio_device *devi
         if (!fdt_u32(&node, "interrupts", 0, &device->irq))
             device->irq = 0;
         if (virtio_read(device, VIRTIO_MAGIC_VALUE) == VIRTIO_MAGIC &&
-            virtio_read(device, VIRTIO_VERSION) == VIRTIO_MODERN &&
-            virtio_read(device, VIRTIO_DEVICE_ID) == device_id)
+            virtio_read(device, VIRTIO_VERSION) == VIRTIO_MODERN && virtio_read(device, VIRTIO_DEVICE_ID) == device_id)
             return true;
     }
     return false;

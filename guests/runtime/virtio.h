@@ -37,7 +37,6 @@
 #define STATUS_DRIVER_OK 4
 #define STATUS_FEATURES_OK 8
 #define STATUS_DEVICE_NEEDS_RESET 64
-#define STATUS_FAILED 128
 
 /* a bit of the upper half of the features */
 #define VIRTIO_F_VERSION_1 (1u << (32 - 32))

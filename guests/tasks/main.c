@@ -150,8 +150,8 @@ struct trap_frame *on_trap(struct trap_frame *frame) {
     if (scause == CAUSE_ECALL_U)
         return syscall(frame);
 
-    printf("task %lu killed: %s, sepc %#lx, stval %#lx\n", (uint64_t)(current - tasks), cause_name(scause),
-           frame->sepc, csr_read(stval));
+    printf("task %lu killed: %s, sepc %#lx, stval %#lx\n", (uint64_t)(current - tasks), cause_name(scause), frame->sepc,
+           csr_read(stval));
     current->state = KILLED;
     return run_next();
 }
