@@ -122,7 +122,7 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 def vm_names(guests: Sequence[str]) -> list[str]:
     """A name for each guest argument: the file's stem; the second `tasks` is `tasks-2`."""
-    stems = [PurePath(guest).stem or guest for guest in guests]
+    stems = [(PurePath(guest).stem or guest).encode("utf-8", "replace").decode() for guest in guests]
     names: list[str] = []
     for stem in stems:
         name, n = stem, 1

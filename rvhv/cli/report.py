@@ -36,10 +36,11 @@ class EndedVm(Protocol):
 
 def duration(ns: float) -> str:
     """Nanoseconds with three digits in the unit that fits: `1.23 ms`."""
+    ns = float(f"{ns:.3g}")
     for unit, size in (("s", 1e9), ("ms", 1e6), ("µs", 1e3)):
         if ns >= size:
             value = ns / size
-            return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f} {unit}"
+            return f"{value:,.0f} {unit}" if value >= 100 else f"{value:#.3g} {unit}"
     return f"{ns:.0f} ns"
 
 

@@ -43,6 +43,7 @@ def test_no_seed(text: str) -> None:
         (["build/kernel.elf", "other/kernel.elf"], ["kernel", "kernel-2"]),
         (["tasks", "tasks", "tasks-2"], ["tasks", "tasks-3", "tasks-2"]),
         ([".elf"], [".elf"]),
+        (["\udcff.elf"], ["?"]),  # a file name that is no UTF-8
     ],
 )
 def test_vm_names(guests: list[str], names: list[str]) -> None:
