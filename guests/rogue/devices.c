@@ -134,6 +134,7 @@ void try_virtqueue(void) {
     try_descriptor("buffer of 4 GiB", (struct virtq_desc){machine.ram_base, ~0U, 0, 0});
     try_descriptor("buffer that wraps", (struct virtq_desc){~7UL, 16, 0, 0});
     try_descriptor("indirect table of a size that is none", (struct virtq_desc){text, 7, VIRTQ_DESC_F_INDIRECT, 0});
+    try_descriptor("device-writable buffer to transmit", (struct virtq_desc){text, 16, VIRTQ_DESC_F_WRITE, 0});
     try_head("head index past the size", VIRTQ_SIZE);
     try_head("head index 65535", 0xffff);
     if (begin()) {
