@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 PATIENCE = 1.0  # seconds of silence before there is a bar
-TITLE = "compiling rvhv (first time only)"
+TITLE = "compiling (first time only)"
 
 
 def ensure_compiled(*, no_color: bool = False) -> bool:

@@ -150,9 +150,10 @@ def _show(outcomes: list[Outcome], skipped: dict[Path, str], no_color: bool) -> 
     for outcome in outcomes:
         if not outcome.passed:
             case = f"test {outcome.test}: " if outcome.test is not None else ""
-            console.print(f"{printable(outcome.path.name)}: {case}{printable(outcome.reason)}", style="red")
+            line = f"{outcome.path.name}: {case}{outcome.reason.removeprefix(f'{outcome.path.name}: ')}"
+            console.print(printable(line), style="red", soft_wrap=True)
     for reason in list(skipped.values())[:SHOWN_SKIPPED]:
-        console.print(f"not run: {printable(reason)}", style="dim")
+        console.print(f"not run: {printable(reason)}", style="dim", soft_wrap=True)
     if len(skipped) > SHOWN_SKIPPED:
         console.print(f"not run: {len(skipped) - SHOWN_SKIPPED} more files like that", style="dim")
     passed = sum(good.values())
