@@ -15,6 +15,7 @@ from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
 
 BOUNDSCHECK = os.environ.get("NUMBA_BOUNDSCHECK") == "1"
 OPTIONS: dict[str, Any] = dict(error_model="numpy", nogil=True)
@@ -156,3 +157,56 @@ def _bit_count(name: str) -> Any:
 
 
 clz, ctz, cpop, bswap = (_bit_count(n) for n in ("ctlz", "cttz", "ctpop", "bswap"))
+
+
+def _array_at(dtype: Any) -> Any:
+    """An intrinsic: the array of `dtype` whose address and length lie at words `i` and `i + 1` of the context."""
+    array_type = types.Array(dtype, 1, "C")
+
+    @intrinsic
+    def array_at(typingctx, context_address, i):  # type: ignore[no-untyped-def]
+        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            i64 = ir.IntType(64)
+            words = builder.inttoptr(args[0], i64.as_pointer())
+            address = builder.load(builder.gep(words, [args[1]]))
+            length = builder.load(builder.gep(words, [builder.add(args[1], ir.Constant(i64, 1))]))
+            array = context.make_array(array_type)(context, builder)
+            itemsize = context.get_constant(types.intp, dtype.bitwidth // 8)
+            populate_array(
+                array,
+                data=builder.inttoptr(address, array.data.type),
+                shape=[length],
+                strides=[itemsize],
+                itemsize=itemsize,
+                meminfo=None,
+            )
+            return array._getvalue()
+
+        return array_type(types.uint64, types.uint64), codegen
+
+    return array_at
+
+
+u64_array_at, u8_array_at = _array_at(types.uint64), _array_at(types.uint8)
+
+
+def compile_entry(entry: Any) -> tuple[str, bytes]:
+    """Compile entry(st, ram, fr, code, tab, op, a, b) as a C function of (result*, error**, context, op, a, b).
+
+    Returns its symbol and a relocatable object that needs nothing but the C library.
+    """
+    u64 = types.uint64
+    zero, two, four, six, eight = (np.uint64(n) for n in (0, 2, 4, 6, 8))
+
+    def native(context, op, a, b):  # type: ignore[no-untyped-def]
+        st = u64_array_at(context, zero)
+        ram = u8_array_at(context, two)
+        fr = u64_array_at(context, four)
+        code = u64_array_at(context, six)
+        tab = u64_array_at(context, eight)
+        return entry(st, ram, fr, code, tab, op, a, b)
+
+    dispatcher = njit(u64(u64, u64, u64, u64), no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)(native)
+    (compiled,) = dispatcher.overloads.values()
+    code = compiled.library.serialize_using_object_code()[2][0]
+    return compiled.fndesc.llvm_func_name, code

@@ -33,14 +33,17 @@ HART_NAMES = (
     "left",  # steps left in the chunk being interpreted; valid while a slow path runs
     "chunk",  # steps the chunk began with
     "raw",  # the instruction that trapped, as fetched
+    "raw_packed",  # and as predecoded
     "value",  # result of a slow load, AMO or CSR read
-    *"trap_cause trap_tval trap_gpa trap_tinst trap_gva".split(),  # the trap about to be taken
-    *"walk_spa walk_rights walk_size walk_gpa".split(),  # results of a translation
-    *"ram_base ram_size tlb_mask tlb_entries tlb_bank code_next code_slots".split(),
+    # the trap about to be taken; trap_offset: how far the faulting part is from the access's first byte
+    *"trap_cause trap_tval trap_gpa trap_tinst trap_gva trap_offset".split(),
+    *"walk_spa walk_rights".split(),  # result of a translation
+    *"ram_base ram_size".split(),
+    "tlb_mask",  # entries of a bank minus one
     *"tlb_data tlb_fetch".split(),  # where the current bank's entries start in the state
-    *"trace_head trace_size".split(),
-    *"mmio_spa mmio_size mmio_value mmio_write".split(),
-    *"banks_used bank_clock".split(),
+    "bank_clock",  # counts bank selections: the stamp of the least recently used bank is the lowest
+    "code_next",  # first free page of predecoded code
+    *"trace_base trace_head".split(),  # the ring's first word and its number of records
 )
 
 SLOT = {name: i for i, name in enumerate((*ARCH_NAMES, *HART_NAMES))}
@@ -49,10 +52,12 @@ ARCH_BYTES = 8 * ARCH_WORDS
 
 # TLB banks follow: a context key a bank, then the entries of all banks
 BANKS = 16
-CONTEXT_WORDS = 6
+CONTEXT_WORDS = 8  # stamp (0: free), mode bits, satp, vsatp, hgatp
 CONTEXTS_BASE = (len(SLOT) + 7) & ~7
 TLB_BASE = (CONTEXTS_BASE + BANKS * CONTEXT_WORDS + 7) & ~7
-DATA_WORDS = 4  # R tag, W tag, addend (offset into RAM minus gva), unused
+# R tag, W tag, addend (offset into RAM minus gva), and a W tag for frames with flags: the store is allowed but takes the slow path
+DATA_WORDS = 4
+TLB_R, TLB_W, TLB_ADDEND, TLB_W_FLAGGED = range(DATA_WORDS)
 FETCH_WORDS = 2  # X tag, index of the page's first predecoded instruction
 NO_TAG = (1 << 64) - 1
 NO_RESERVATION = (1 << 64) - 1
@@ -60,6 +65,11 @@ NO_RESERVATION = (1 << 64) - 1
 
 def state_words(tlb_bits: int) -> int:
     """Length of the state array for TLB banks of 2**tlb_bits entries."""
+    return trace_base(tlb_bits) + TRACE_RECORDS * TRACE_WORDS
+
+
+def trace_base(tlb_bits: int) -> int:
+    """Index of the trace ring in such a state."""
     return TLB_BASE + BANKS * (DATA_WORDS + FETCH_WORDS << tlb_bits)
 
 
@@ -97,10 +107,9 @@ class Exit(IntEnum):
     BUDGET = 0  # the budget is used up
     HS = 1  # a trap into HS-mode was taken and hs_hook is set
     WFI = 2  # wfi retired and nothing is pending
-    MMIO = 3  # an access outside RAM waits for the bus (mmio_* slots)
-    WATCH = 4  # a store to a watched frame was done
-    TRAP_LOOP = 5  # TRAP_LOOP_LIMIT traps without one retired instruction
-    TRACE_FULL = 6  # the trace ring is full: drain it and go on
+    WATCH = 3  # a store to a watched frame was done
+    TRAP_LOOP = 4  # TRAP_LOOP_LIMIT traps without one retired instruction
+    TRACE_FULL = 5  # the trace ring is full: drain it and go on
 
 
 class Fault(IntEnum):
@@ -111,5 +120,4 @@ class Fault(IntEnum):
     REFRESH = 2  # the instruction retired and set pc; translation or interrupts may have changed
     CROSS = 3  # control goes to another page
     WFI = 4  # retired, pc set, leave
-    WATCH = 5  # retired, leave
-    MMIO = 6  # not retired, leave
+    WATCH = 5  # a store to a watched frame was done: retired, leave

@@ -14,9 +14,9 @@ from types import TracebackType
 from rvhv.errors import DeviceError
 
 if sys.platform == "win32":
-    from rvhv.machine.platform_windows import lock_file
+    from rvhv.platform_windows import lock_file
 else:
-    from rvhv.machine.platform_posix import lock_file
+    from rvhv.platform_posix import lock_file
 
 log = logging.getLogger(__name__)
 

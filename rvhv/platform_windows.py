@@ -1,4 +1,4 @@
-"""What only Windows offers; rvhv/machine/platform_posix.py is its twin."""
+"""What only Windows offers; rvhv/platform_posix.py is its twin."""
 
 from __future__ import annotations
 

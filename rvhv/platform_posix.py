@@ -1,4 +1,4 @@
-"""What only POSIX offers; rvhv/machine/platform_windows.py is its twin."""
+"""What only POSIX offers; rvhv/platform_windows.py is its twin."""
 
 from __future__ import annotations
 

@@ -1,0 +1,225 @@
+"""The slow paths of memory: TLB misses, misaligned and page-crossing accesses, atomics, instruction fetch.
+
+An access completes or leaves no trace: a page-crossing store translates both pages before it writes.
+"""
+
+from __future__ import annotations
+
+from rvhv.cpu.decode import decode_long
+from rvhv.cpu.frames import store_phys
+from rvhv.cpu.njit import jit, ld8, ld16, ld32, ld64
+from rvhv.cpu.predecode import Special
+from rvhv.cpu.slots import (
+    CODE_END,
+    CODE_FRAME,
+    CODE_NEXT,
+    CODE_PAGES,
+    CODE_STRIDE,
+    DATA_WORDS,
+    FAULT_NONE,
+    FRAME_CODE,
+    FRAME_FLAGS,
+    FRAME_WORDS,
+    NO_RESERVATION,
+    RAM_BASE,
+    RESERVATION,
+    RESERVATION_SIZE,
+    TLB_ADDEND,
+    TLB_DATA,
+    TLB_MASK,
+    TLB_R,
+    TLB_W_FLAGGED,
+    U64,
+    VALUE,
+    WALK_RIGHTS,
+    WALK_SPA,
+    V,
+)
+from rvhv.cpu.tlb import fill_data, fill_fetch, flush_all
+from rvhv.cpu.trap import CAUSE_MISALIGNED_LOAD, CAUSE_MISALIGNED_STORE, set_address_trap
+from rvhv.cpu.walk import ACCESS_R, ACCESS_W
+from rvhv.hext.two_stage import VIA_DATA, note_offset, translate_data, translate_fetch
+
+U0, U1, U2, U4, U8, U12, U16 = (U64(n) for n in (0, 1, 2, 4, 8, 12, 16))
+PAGE_SIZE = U64(4096)
+PAGE_OFFSET = U64(4095)
+PAGE = U64(0xFFFF_FFFF_FFFF_F000)
+BYTE = U64(0xFF)
+PAGE_END = U64(Special.PAGE_END)
+
+
+@jit
+def read_ram(ram, at, size):  # type: ignore[no-untyped-def]
+    if size == U1:
+        return ld8(ram, at)
+    if size == U2:
+        return ld16(ram, at)
+    if size == U4:
+        return ld32(ram, at)
+    return ld64(ram, at)
+
+
+@jit
+def locate(st, ram, fr, va, access, via):  # type: ignore[no-untyped-def]
+    """Translate one page's part of a data access and cache the result; walk_spa is inside RAM afterwards."""
+    fault = translate_data(st, ram, fr, va, access, via)
+    if fault == FAULT_NONE and via == VIA_DATA:
+        offset = st[WALK_SPA] - st[RAM_BASE]
+        flagged = fr[(offset >> U12) * FRAME_WORDS + FRAME_FLAGS] != U0
+        rights = st[WALK_RIGHTS]
+        fill_data(st, va, offset, rights & ACCESS_R != U0, rights & ACCESS_W != U0, flagged)
+    return fault
+
+
+@jit
+def locate_parts(st, ram, fr, va, size, access, via):  # type: ignore[no-untyped-def]
+    """Translate an access that may cross a page: (fault, spa of the first byte, bytes there, spa of the rest)."""
+    first = min(size, PAGE_SIZE - (va & PAGE_OFFSET))
+    fault = locate(st, ram, fr, va, access, via)
+    spa, rest = st[WALK_SPA], U0
+    if fault == FAULT_NONE and first < size:
+        fault = locate(st, ram, fr, va + first, access, via)
+        rest = st[WALK_SPA]
+        if fault != FAULT_NONE:
+            note_offset(st, first)
+    return fault, spa, first, rest
+
+
+@jit
+def load_slow(st, ram, fr, va, size, via):  # type: ignore[no-untyped-def]
+    """A load that missed: the zero-extended value in the slot `value`, or a fault."""
+    entry = st[TLB_DATA] + ((va >> U12) & st[TLB_MASK]) * DATA_WORDS
+    if via == VIA_DATA and st[entry + TLB_R] == va & PAGE and (va & PAGE_OFFSET) + size <= PAGE_SIZE:
+        st[VALUE] = read_ram(ram, va + st[entry + TLB_ADDEND], size)  # misaligned, that is all
+        return FAULT_NONE
+    fault, spa, first, rest = locate_parts(st, ram, fr, va, size, ACCESS_R, via)
+    if fault != FAULT_NONE:
+        return fault
+    at = spa - st[RAM_BASE]
+    if first == size:
+        st[VALUE] = read_ram(ram, at, size)
+        return FAULT_NONE
+    value, i = U0, U0
+    while i < size:
+        where = at + i if i < first else rest - st[RAM_BASE] + i - first
+        value |= ld8(ram, where) << (i * U8)
+        i += U1
+    st[VALUE] = value
+    return FAULT_NONE
+
+
+@jit
+def store_slow(st, ram, fr, code, va, value, size, via):  # type: ignore[no-untyped-def]
+    """A store that missed. FAULT_WATCH means that it was done."""
+    entry = st[TLB_DATA] + ((va >> U12) & st[TLB_MASK]) * DATA_WORDS
+    if via == VIA_DATA and st[entry + TLB_W_FLAGGED] == va & PAGE and (va & PAGE_OFFSET) + size <= PAGE_SIZE:
+        # the translation is known, only the frame's flags need a look: data beside code or page tables
+        return store_phys(st, ram, fr, code, va + st[entry + TLB_ADDEND] + st[RAM_BASE], value, size)
+    fault, spa, first, rest = locate_parts(st, ram, fr, va, size, ACCESS_W, via)
+    if fault != FAULT_NONE:
+        return fault
+    if first == size:
+        return store_phys(st, ram, fr, code, spa, value, size)
+    result, i = FAULT_NONE, U0
+    while i < size:
+        where = spa + i if i < first else rest + i - first
+        result |= store_phys(st, ram, fr, code, where, (value >> (i * U8)) & BYTE, U1)
+        i += U1
+    return result
+
+
+@jit
+def locate_atomic(st, ram, fr, va, size, access):  # type: ignore[no-untyped-def]
+    """Translate an LR, SC or AMO, which must be naturally aligned; it is a store to every check but LR's."""
+    if va & (size - U1) != U0:
+        cause = CAUSE_MISALIGNED_LOAD if access == ACCESS_R else CAUSE_MISALIGNED_STORE
+        return set_address_trap(st, cause, va, st[V])
+    return locate(st, ram, fr, va, access, VIA_DATA)
+
+
+@jit
+def load_reserved(st, ram, fr, va, size):  # type: ignore[no-untyped-def]
+    fault = locate_atomic(st, ram, fr, va, size, ACCESS_R)
+    if fault != FAULT_NONE:
+        return fault
+    st[RESERVATION] = st[WALK_SPA]
+    st[RESERVATION_SIZE] = size
+    st[VALUE] = read_ram(ram, st[WALK_SPA] - st[RAM_BASE], size)
+    return FAULT_NONE
+
+
+@jit
+def store_conditional(st, ram, fr, code, va, value, size):  # type: ignore[no-untyped-def]
+    """Slot `value` becomes 0 when the store was done, else 1."""
+    fault = locate_atomic(st, ram, fr, va, size, ACCESS_W)
+    if fault != FAULT_NONE:
+        return fault
+    held = st[RESERVATION] == st[WALK_SPA] and st[RESERVATION_SIZE] == size
+    st[RESERVATION] = NO_RESERVATION
+    st[VALUE] = U0 if held else U1
+    if held:
+        return store_phys(st, ram, fr, code, st[WALK_SPA], value, size)
+    return FAULT_NONE
+
+
+@jit
+def amo_begin(st, ram, fr, va, size):  # type: ignore[no-untyped-def]
+    """Translate an AMO: slot `value` is the old memory value, walk_spa where the new one goes."""
+    fault = locate_atomic(st, ram, fr, va, size, ACCESS_W)
+    if fault == FAULT_NONE:
+        st[VALUE] = read_ram(ram, st[WALK_SPA] - st[RAM_BASE], size)
+    return fault
+
+
+@jit
+def reset_code(st, fr, code):  # type: ignore[no-untyped-def]
+    """The pool of predecoded pages is full: give all of it up."""
+    page = U0
+    while page < st[CODE_NEXT]:
+        frame = code[page * CODE_STRIDE + CODE_FRAME]
+        fr[frame * FRAME_WORDS + FRAME_CODE] = U0
+        page += U1
+    st[CODE_NEXT] = U0
+
+
+@jit
+def code_page(st, fr, code, frame):  # type: ignore[no-untyped-def]
+    """Where the predecoded code of a frame starts; an empty page is made when there is none."""
+    at = frame * FRAME_WORDS + FRAME_CODE
+    if fr[at] == U0:
+        if st[CODE_NEXT] == CODE_PAGES:
+            reset_code(st, fr, code)
+            flush_all(st)
+        page = st[CODE_NEXT]
+        st[CODE_NEXT] = page + U1
+        base = page * CODE_STRIDE
+        i = U0
+        while i < CODE_END:
+            code[base + i] = U0
+            i += U1
+        code[base + CODE_END] = PAGE_END
+        code[base + CODE_END + U1] = PAGE_END
+        code[base + CODE_FRAME] = frame
+        fr[at] = page + U1
+    return (fr[at] - U1) * CODE_STRIDE
+
+
+@jit
+def fetch_page(st, ram, fr, code, pc):  # type: ignore[no-untyped-def]
+    """Translate the page of pc for execution and cache where its code starts."""
+    fault = translate_fetch(st, ram, fr, pc)
+    if fault == FAULT_NONE:
+        fill_fetch(st, pc, code_page(st, fr, code, (st[WALK_SPA] - st[RAM_BASE]) >> U12))
+    return fault
+
+
+@jit
+def fetch_cross(st, ram, fr, tab, base, code, pc):  # type: ignore[no-untyped-def]
+    """Fetch the instruction whose halves lie on two pages: (fault, instruction, predecoded word). norm: the fault's tval is the second page."""
+    first = ld16(ram, (code[base + CODE_FRAME] << U12) + PAGE_OFFSET - U1)
+    fault = translate_fetch(st, ram, fr, pc + U2)
+    if fault != FAULT_NONE:
+        return fault, U0, U0
+    insn = first | (ld16(ram, st[WALK_SPA] - st[RAM_BASE]) << U16)
+    return FAULT_NONE, insn, decode_long(tab, insn)
+

@@ -1,0 +1,19 @@
+"""What Python can ask the compiled machine for. Nothing here needs numba."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Op(IntEnum):
+    """What Python can ask the compiled code for; arguments a and b as noted."""
+
+    RUN = 0  # a: budget in steps; returns an Exit
+    READ_CSR = 1  # a: number
+    WRITE_CSR = 2  # a: number, b: value
+    SRET = 3  # return from HS-mode
+    STORE = 4  # a: spa, b: value; eight bytes inside a frame
+    FORGET = 5  # a: spa, b: length in bytes; before Python writes there
+    FLUSH = 6  # drop every cache
+    WATCH = 7  # a: frame number
+    TRANSLATE = 8  # a: gva, b: ACCESS bits; the guest's view (as HLV has it); returns the spa or all ones

@@ -1,0 +1,141 @@
+"""The run loop: interrupts, chunks of interpretation, traps; and the one entry point that Python calls.
+
+Time is counted in steps: a chunk ends at the budget or at the next timer comparison, whichever is nearer, so that both are exact to the step.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rvhv.core.access import fetch_page, reset_code
+from rvhv.core.ops import Op
+from rvhv.core.privileged import csr_word, return_from_hs
+from rvhv.cpu.clock import pending_now, steps_to_timer
+from rvhv.cpu.frames import flag_frame, forget_range, store_phys
+from rvhv.cpu.njit import jit
+from rvhv.cpu.slots import (
+    CHUNK,
+    CLOCK,
+    EXIT_BUDGET,
+    EXIT_HS,
+    EXIT_TRACE_FULL,
+    EXIT_TRAP_LOOP,
+    EXIT_WATCH,
+    EXIT_WFI,
+    FAULT_CROSS,
+    FAULT_NONE,
+    FAULT_TRAP,
+    FAULT_WATCH,
+    FAULT_WFI,
+    FLAG_WATCH,
+    LEFT,
+    NO_TAG,
+    PC,
+    STEPS,
+    TRACE_HEAD,
+    TRACE_RECORDS,
+    TRAP_LOOP_LIMIT,
+    TRAP_STEPS,
+    TRAPS_IN_A_ROW,
+    U64,
+    VM_STEPS,
+    WALK_SPA,
+)
+from rvhv.cpu.tlb import flush_all, select_bank
+from rvhv.cpu.trap import interrupt_to_take, set_trap
+from rvhv.hext.deliver import deliver
+from rvhv.hext.two_stage import VIA_HLV, translate_data
+
+U0, U1 = U64(0), U64(1)
+OP_RUN, OP_READ_CSR, OP_WRITE_CSR, OP_SRET, OP_STORE, OP_FORGET, OP_FLUSH, OP_WATCH, OP_TRANSLATE = (U64(op) for op in Op)
+
+
+def make_entry(interpret: Any, csr_read: Any, csr_write: Any) -> Any:
+    """The njit entry point over the generated functions: entry(st, ram, fr, code, tab, op, a, b)."""
+
+    @jit
+    def advance(st, steps):  # type: ignore[no-untyped-def]
+        st[STEPS] += steps
+        st[CLOCK] += steps
+        st[VM_STEPS] += steps
+        st[CHUNK] = U0
+        st[LEFT] = U0
+
+    @jit
+    def take_trap(st, tab):  # type: ignore[no-untyped-def]
+        hooked = deliver(st, tab)
+        advance(st, U1)
+        st[TRAP_STEPS] += U1
+        st[TRAPS_IN_A_ROW] += U1
+        return hooked
+
+    @jit
+    def run(st, ram, fr, code, tab, budget):  # type: ignore[no-untyped-def]
+        end = st[STEPS] + budget
+        st[CHUNK] = U0
+        st[LEFT] = U0
+        while True:
+            left = end - st[STEPS]
+            if left == U0:
+                return EXIT_BUDGET
+            if st[TRACE_HEAD] == TRACE_RECORDS:
+                return EXIT_TRACE_FULL
+            if st[TRAPS_IN_A_ROW] >= TRAP_LOOP_LIMIT:
+                return EXIT_TRAP_LOOP
+            cause = interrupt_to_take(st, pending_now(st))
+            if cause != U0:
+                set_trap(st, cause, U0)
+                if take_trap(st, tab):
+                    return EXIT_HS
+                continue
+            left = min(left, steps_to_timer(st))
+            select_bank(st)
+            st[CHUNK] = left
+            st[LEFT] = left
+            fault = interpret(st, ram, fr, code, tab)
+            remaining = st[LEFT]
+            if remaining != left:
+                st[TRAPS_IN_A_ROW] = U0
+            advance(st, left - remaining)
+            if fault == FAULT_CROSS and remaining != U0:
+                fault = fetch_page(st, ram, fr, code, st[PC])
+            if fault == FAULT_TRAP:
+                if take_trap(st, tab):
+                    return EXIT_HS
+            elif fault == FAULT_WFI:
+                return EXIT_WFI
+            elif fault == FAULT_WATCH:
+                return EXIT_WATCH
+
+    @jit
+    def csr_row_of(tab, number):  # type: ignore[no-untyped-def]
+        return (csr_word(tab, number) & U64(0xFFFF)) - U1
+
+    @jit
+    def entry(st, ram, fr, code, tab, op, a, b):  # type: ignore[no-untyped-def]
+        if op == OP_RUN:
+            return run(st, ram, fr, code, tab, a)
+        st[CHUNK] = U0
+        st[LEFT] = U0
+        if op == OP_READ_CSR:
+            return csr_read(st, csr_row_of(tab, a))
+        if op == OP_WRITE_CSR:
+            csr_write(st, csr_row_of(tab, a), b)
+        elif op == OP_SRET:
+            return_from_hs(st)
+        elif op == OP_STORE:
+            return store_phys(st, ram, fr, code, a, b, U64(8))
+        elif op == OP_FORGET:
+            forget_range(st, ram, fr, code, a, b)
+        elif op == OP_FLUSH:
+            flush_all(st)
+            reset_code(st, fr, code)
+        elif op == OP_WATCH:
+            flag_frame(st, fr, a, FLAG_WATCH)
+        elif op == OP_TRANSLATE:
+            fault = translate_data(st, ram, fr, a, b, VIA_HLV)
+            return st[WALK_SPA] if fault == FAULT_NONE else NO_TAG
+        return U0
+
+    return entry
+

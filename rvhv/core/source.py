@@ -1,0 +1,408 @@
+"""The interpreter as numba source, generated from the rows.
+
+One function holds the hot rows inline; each other row is a branch of a family function. Everything not made from rows (translation, traps,
+decoding) is imported from the hand-written njit modules. No tier-specific semantics is written here: only where operands live.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rvhv.cpu.predecode import RD_SHIFT, op_numbers, placement
+from rvhv.isa.effects import Amo, Branch, Call, CsrAccess, Jump, Load, LoadReserved, Store, StoreConditional
+from rvhv.isa.expr import E
+from rvhv.isa.render.numba_src import condition_source, expr_source
+from rvhv.isa.rows import Csr, Insn, Registry
+
+HEADER = '''"""Generated from the rows by rvhv.core.source; do not edit."""
+import numpy as np
+
+from rvhv.core.access import amo_begin, fetch_cross, load_reserved, load_slow, store_conditional, store_slow
+from rvhv.core.privileged import (
+    csr_is_plain, csr_privilege_check, csr_row, csr_word, ebreak, ecall, hfence, hfence_gvma, hypervisor_access, illegal,
+    mret, sfence_vma, sret, virtual_instruction, wfi,
+)
+from rvhv.cpu.clock import cycle_now, instret_now, pending_now, time_now
+from rvhv.cpu.decode import decode_at
+from rvhv.cpu.frames import store_phys
+from rvhv.cpu.njit import (
+    bswap, clz, cpop, ctz, jit, ld8, ld16, ld32, ld64, mulh, mulhsu, mulhu, sdiv, srem, st8, st16, st32, st64, udiv, urem,
+)
+from rvhv.cpu.slots import (
+    CODE_FRAME, FAULT_CROSS, FAULT_NONE, FAULT_REFRESH, FAULT_TRAP, FAULT_WATCH, FAULT_WFI, LEFT, PC, RAW, RAW_PACKED, TLB_DATA,
+    TLB_FETCH, TLB_MASK, VALUE, WALK_SPA,
+)
+
+U64, I64, I32, I16, I8 = np.uint64, np.int64, np.int32, np.int16, np.int8
+PAGE = U64(0xFFFF_FFFF_FFFF_F000)
+'''
+
+ACCESS = {1: "8", 2: "16", 4: "32", 8: "64"}
+VIA = {"data": 0, "hlv": 1, "hlvx": 2, "hsv": 3}
+COMPUTED = {"pending": "pending_now(st)", "time": "time_now(st)", "cycle": "cycle_now(st)", "instret": "instret_now(st)"}
+# the interpreter keeps no pc: it follows from the index of the predecoded word
+INLINE_PC = "(pva + ((ci - base) << U64(1)))"
+INLINE_NPC = "(pva + ((ci - base + ((w >> U64(14)) & U64(3))) << U64(1)))"
+
+
+def u(value: int) -> str:
+    return f"U64({value:#x})"
+
+
+def _register(shift: int, width: int = 5) -> str:
+    return f"(w >> {u(shift)}) & {u((1 << width) - 1)}"
+
+
+class Leaves:
+    """How a row's leaves are written in the generated code; `pc` and `npc` are local expressions of the function they are used in."""
+
+    def __init__(self, insn: Insn, pc: str, npc: str) -> None:
+        self.places = placement(insn)
+        self.pc, self.npc = pc, npc
+
+    def __call__(self, name: str) -> str:
+        if name == "pc":
+            return self.pc
+        if name == "npc":
+            return self.npc
+        if name == "rd_index":  # x_sink's low five bits are zero
+            return f"({_register(RD_SHIFT)})"
+        if name == "rs1_index":
+            return f"({_register(self.places['rs1'].shift)})"
+        if name not in self.places:
+            return name  # a temporary
+        place = self.places[name]
+        if name in ("rs1", "rs2", "rs3"):
+            return f"st[{_register(place.shift)}]"
+        if place.signed:
+            return f"U64(I64(w) >> I64({place.shift}))"
+        return f"({_register(place.shift, place.width)})"
+
+
+def extended(value: str, size: int, signed: bool) -> str:
+    if not signed:
+        return value
+    return f"U64(I64(I{8 * size}({value})))"
+
+
+class RowWriter:
+    """Writes one row's body. `inline`: inside the interpreter loop, where jumps set ci; otherwise in a family function."""
+
+    def __init__(self, insn: Insn, inline: bool) -> None:
+        self.insn = insn
+        self.inline = inline
+        self.leaves = Leaves(insn, *((INLINE_PC, INLINE_NPC) if inline else ("pc", "npc")))
+        self.lines: list[str] = []
+        self.depth = 0
+
+    def emit(self, line: str) -> None:
+        self.lines.append("    " * self.depth + line)
+
+    def expr(self, e: E) -> str:
+        return expr_source(e, self.leaves)
+
+    def write(self) -> list[str]:
+        for effect in self.insn.effects:
+            self.effect(effect)
+        if self.insn.result is not None:
+            self.emit(f"st[{_register(RD_SHIFT, 6)}] = {self.expr(self.insn.result)}")
+        self.finish()
+        return self.lines or ["pass"]
+
+    def finish(self) -> None:
+        last = self.insn.effects[-1] if self.insn.effects else None
+        if isinstance(last, Jump):
+            self.transfer()
+
+    def when_done(self) -> None:
+        """What follows belongs to the case that nothing faulted."""
+        self.emit("if fault == FAULT_NONE or fault == FAULT_WATCH:" if self._may_watch else "if fault == FAULT_NONE:")
+        self.depth += 1
+
+    _may_watch = False
+
+    def effect(self, effect: object) -> None:
+        match effect:
+            case Load():
+                self.load(effect)
+            case Store():
+                self.store(effect)
+            case Amo():
+                self.amo(effect)
+            case LoadReserved(temp=temp, addr=addr, size=size):
+                self.emit(f"fault = load_reserved(st, ram, fr, {self.expr(addr)}, {u(size)})")
+                self.when_done()
+                self.emit(f"{temp} = {extended('st[VALUE]', size, size < 8)}")
+            case StoreConditional(temp=temp, addr=addr, value=value, size=size):
+                self.emit(
+                    f"fault = store_conditional(st, ram, fr, code, {self.expr(addr)}, {self.expr(value)}, {u(size)})"
+                )
+                self._may_watch = True
+                self.when_done()
+                self.emit(f"{temp} = st[VALUE]")
+            case CsrAccess():
+                self.csr(effect)
+            case Branch(cond=cond, target=target):
+                self.emit(f"if {condition_source(cond, self.leaves)}:")
+                self.depth += 1
+                self.emit(f"target = {self.expr(target)}")
+                self.transfer()
+                self.depth -= 1
+            case Jump(target=target):
+                self.emit(f"target = {self.expr(target)}")
+            case Call(helper=helper, args=args):
+                more = "".join(f", {self.expr(a)}" for a in args)
+                self.emit(f"fault = {helper}(st, pc, npc{more})")
+            case _:
+                raise TypeError(effect)
+
+    def transfer(self) -> None:
+        """Control goes to `target`: inside the page at once, else through the code after the dispatch."""
+        self.emit("left -= U64(1)")
+        self.emit("ahead = target - pva")
+        self.emit("if ahead < U64(4096):")
+        self.emit("    ci = base + (ahead >> U64(1))")
+        self.emit("    continue")
+        self.emit("fault = FAULT_CROSS")
+
+    def load(self, effect: Load) -> None:
+        via = VIA[effect.via]
+        self.emit(f"va = {self.expr(effect.addr)}")
+        if self.inline and via == 0:
+            tag = (1 << 64) - 4096 | (effect.size - 1)
+            self.emit("ix = tlb + (((va >> U64(12)) & tmask) << U64(2))")
+            self.emit(f"if st[ix] == va & {u(tag)}:")
+            self.emit(f"    {effect.temp} = ld{ACCESS[effect.size]}(ram, va + st[ix + U64(2)])")
+            self.emit("else:")
+            self.emit(f"    fault = load_slow(st, ram, fr, va, {u(effect.size)}, {u(via)})")
+            self.emit(f"    {effect.temp} = st[VALUE]")
+        else:
+            if via:
+                self.emit("fault = hypervisor_access(st)")
+                self.when_done()
+            self.emit(f"fault = load_slow(st, ram, fr, va, {u(effect.size)}, {u(via)})")
+            self.emit(f"{effect.temp} = st[VALUE]")
+        self.when_done()
+        if effect.signed:
+            self.emit(f"{effect.temp} = {extended(effect.temp, effect.size, True)}")
+
+    def store(self, effect: Store) -> None:
+        via = VIA[effect.via]
+        self.emit(f"va = {self.expr(effect.addr)}")
+        value = self.expr(effect.value)
+        slow = f"fault = store_slow(st, ram, fr, code, va, {value}, {u(effect.size)}, {u(via)})"
+        if self.inline and via == 0:
+            tag = (1 << 64) - 4096 | (effect.size - 1)
+            self.emit("ix = tlb + (((va >> U64(12)) & tmask) << U64(2))")
+            self.emit(f"if st[ix + U64(1)] == va & {u(tag)}:")
+            self.emit(f"    st{ACCESS[effect.size]}(ram, va + st[ix + U64(2)], {value})")
+            self.emit("else:")
+            self.emit(f"    {slow}")
+        else:
+            if via:
+                self.emit("fault = hypervisor_access(st)")
+                self.when_done()
+            self.emit(slow)
+
+    def amo(self, effect: Amo) -> None:
+        self.emit(f"fault = amo_begin(st, ram, fr, {self.expr(effect.addr)}, {u(effect.size)})")
+        self.when_done()
+        self.emit(f"{effect.temp} = {extended('st[VALUE]', effect.size, effect.size < 8)}")
+        self.emit(f"fault = store_phys(st, ram, fr, code, st[WALK_SPA], {self.expr(effect.update)}, {u(effect.size)})")
+
+    def csr(self, effect: CsrAccess) -> None:
+        self.emit(f"number = {self.expr(effect.csr)}")
+        self.emit(f"writes = {self.expr(effect.writes)}")
+        self.emit("word = csr_word(tab, number)")
+        self.emit("fault = csr_privilege_check(st, word, writes)")
+        self.emit("if fault == FAULT_NONE:")
+        self.emit("    fault = csr_guard(st, (word & U64(0xffff)) - U64(1))")
+        self.when_done()
+        self.emit("row = csr_row(st, word)")
+        self.emit(f"{effect.temp} = U64(0)")
+        self.emit(f"if {condition_source(effect.reads, self.leaves)}:")
+        self.emit(f"    {effect.temp} = csr_read(st, row)")
+        self.emit("if writes != U64(0):")
+        self.emit(f"    csr_write(st, row, {self.expr(effect.update)})")
+        self.emit("    if not csr_is_plain(word):")
+        self.emit("        st[PC] = npc")
+        self.emit("        fault = FAULT_REFRESH")
+
+
+def _csr_leaf(name: str) -> str:
+    if name == "value":
+        return "value"
+    return COMPUTED.get(name) or f"st[{name.upper()}]"
+
+
+def _dispatch(lines: list[str], cases: Iterable[tuple[str, list[str]]], indent: str) -> None:
+    """An if-chain on one value, which LLVM turns into a jump table."""
+    word = "if"
+    for condition, body in cases:
+        lines.append(f"{indent}{word} {condition}:")
+        lines += [f"{indent}    {line}" for line in body]
+        word = "elif"
+
+
+def csr_slots(isa: Registry) -> list[str]:
+    """Slot constants that the CSR functions mention."""
+    names = set()
+    for csr in isa.csrs.values():
+        for e in (csr.read, *(w for _, w in csr.writes), *(g for g, _ in csr.guards)):
+            names |= {str(n.args[0]) for n in e.walk() if n.op == "leaf"}
+        names |= {slot for slot, _ in csr.writes}
+    return sorted(n.upper() for n in names - {"value", *COMPUTED})
+
+
+def csr_functions(isa: Registry) -> list[str]:
+    """csr_guard, csr_read and csr_write over the index of the CSR's row."""
+    rows = list(enumerate(isa.csrs.values()))
+
+    def guard(csr: Csr) -> list[str]:
+        body = []
+        for condition, kind in csr.guards:
+            body.append(f"if {condition_source(condition, _csr_leaf)}:")
+            body.append(f"    return {'illegal' if kind == 'illegal' else 'virtual_instruction'}(st)")
+        return body
+
+    def write(csr: Csr) -> list[str]:
+        values = [f"w{i} = {expr_source(e, _csr_leaf)}" for i, (_, e) in enumerate(csr.writes)]
+        return values + [f"st[{slot.upper()}] = w{i}" for i, (slot, _) in enumerate(csr.writes)]
+
+    lines = ["", "", "@jit", "def csr_guard(st, row):"]
+    _dispatch(lines, ((f"row == U64({i})", guard(c)) for i, c in rows if c.guards), "    ")
+    lines += ["    return FAULT_NONE", "", "", "@jit", "def csr_read(st, row):"]
+    _dispatch(lines, ((f"row == U64({i})", [f"return {expr_source(c.read, _csr_leaf)}"]) for i, c in rows), "    ")
+    lines += ["    return U64(0)", "", "", "@jit", "def csr_write(st, row, value):"]
+    _dispatch(lines, ((f"row == U64({i})", write(c)) for i, c in rows if c.writes), "    ")
+    return lines
+
+
+def family_function(isa: Registry, name: str, insns: list[Insn]) -> list[str]:
+    ops = op_numbers(isa)
+    lines = ["", "", "@jit", f"def exec_{name}(st, ram, fr, code, tab, w, op, pc, npc):", "    fault = FAULT_NONE"]
+    _dispatch(lines, ((f"op == U64({ops[i.name]})", RowWriter(i, False).write()) for i in insns), "    ")
+    lines.append("    return fault")
+    return lines
+
+
+INTERPRETER = '''
+
+@jit
+def interpret(st, ram, fr, code, tab):
+    """Run from the slot pc until something needs the run loop; slot left counts the steps that remain. Returns a FAULT code."""
+    left = st[LEFT]
+    tlb = st[TLB_DATA]
+    fetch = st[TLB_FETCH]
+    tmask = st[TLB_MASK]
+    target = st[PC]
+    pva = target & PAGE
+    base = U64(0)
+    ci = U64(0)
+    w = U64(0)
+    fault = FAULT_CROSS
+    entering = True
+    while True:
+        if entering or fault == FAULT_CROSS:
+            # a page's code: the fetch entry says where its predecoded words start
+            entering = False
+            ix = fetch + (((target >> U64(12)) & tmask) << U64(1))
+            pva = target & PAGE
+            if st[ix] != pva:
+                st[PC] = target
+                st[LEFT] = left
+                return FAULT_CROSS
+            base = st[ix + U64(1)]
+            ci = base + ((target & U64(4095)) >> U64(1))
+            fault = FAULT_NONE
+        if left == U64(0):
+            st[PC] = pva + ((ci - base) << U64(1))
+            st[LEFT] = left
+            return FAULT_NONE
+        w = code[ci]
+        op = w & U64(0x3fff)
+        if op < U64({first_op}):
+            if op == U64(0):
+                w = decode_at(st, ram, fr, code, tab, base, ci)
+                op = w & U64(0x3fff)
+            if op == U64(1):
+                target = pva + ((ci - base) << U64(1))
+                fault = FAULT_CROSS
+                continue
+            if op == U64(2):
+                fault, insn, w = fetch_cross(st, ram, fr, tab, base, code, pva + ((ci - base) << U64(1)))
+                if fault != FAULT_NONE:
+                    st[PC] = pva + ((ci - base) << U64(1))
+                    st[LEFT] = left
+                    return fault
+                st[RAW] = insn
+                op = w & U64(0x3fff)
+'''
+
+INTERPRETER_END = '''
+        if fault == FAULT_NONE:
+            ci += (w >> U64(14)) & U64(3)
+            left -= U64(1)
+            continue
+        if fault == FAULT_CROSS:
+            continue
+        if fault == FAULT_TRAP:
+            st[PC] = pva + ((ci - base) << U64(1))
+            st[RAW_PACKED] = w
+            if ci - base < U64(2047) or (w >> U64(14)) & U64(3) == U64(1):
+                at = (code[base + CODE_FRAME] << U64(12)) + ((ci - base) << U64(1))
+                st[RAW] = ld16(ram, at) if (w >> U64(14)) & U64(3) == U64(1) else ld32(ram, at)
+        else:
+            left -= U64(1)
+            if fault == FAULT_WATCH:
+                st[PC] = pva + ((ci - base + ((w >> U64(14)) & U64(3))) << U64(1))
+        st[LEFT] = left
+        return fault
+'''
+
+
+def families(isa: Registry) -> dict[str, list[Insn]]:
+    """The rows that are not inline, by family function."""
+    groups: dict[str, list[Insn]] = {}
+    for insn in isa.insns.values():
+        if not insn.hot:
+            groups.setdefault("atomic" if insn.extension == "A" else "system", []).append(insn)
+    return groups
+
+
+def interpreter_source(isa: Registry) -> str:
+    """The whole generated module."""
+    ops = op_numbers(isa)
+    lines = [HEADER, f"from rvhv.cpu.slots import {', '.join(csr_slots(isa))}"]
+    lines += csr_functions(isa)
+    groups = families(isa)
+    for name, insns in groups.items():
+        lines += family_function(isa, name, insns)
+    lines.append(INTERPRETER.replace("{first_op}", str(min(ops.values()))).rstrip())
+    cases = [
+        (f"op == U64({ops[i.name]})", [f"# {i.name}", *RowWriter(i, True).write()]) for i in isa.insns.values() if i.hot
+    ]
+    for name, insns in groups.items():
+        numbers = [ops[i.name] for i in insns]
+        where = " or ".join(f"U64({a}) <= op <= U64({b})" for a, b in _ranges(numbers))
+        body = [
+            "st[LEFT] = left",
+            f"fault = exec_{name}(st, ram, fr, code, tab, w, op, {INLINE_PC}, {INLINE_NPC})",
+        ]
+        cases.append((where, body))
+    cases.append(("op == U64(3)", ["fault = illegal(st)"]))
+    _dispatch(lines, cases, "        ")
+    lines.append(INTERPRETER_END)
+    return "\n".join(lines) + "\n"
+
+
+def _ranges(numbers: list[int]) -> list[tuple[int, int]]:
+    """Runs of consecutive numbers."""
+    runs: list[tuple[int, int]] = []
+    for n in sorted(numbers):
+        if runs and runs[-1][1] == n - 1:
+            runs[-1] = (runs[-1][0], n)
+        else:
+            runs.append((n, n))
+    return runs
+

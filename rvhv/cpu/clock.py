@@ -1,0 +1,92 @@
+"""Counted time: ticks, counters and timer deadlines out of steps (1 step = 1 ns; 100 steps a tick)."""
+
+from __future__ import annotations
+
+from rvhv.cpu.njit import jit, udiv, urem
+from rvhv.cpu.slots import (
+    CHUNK,
+    CLOCK,
+    HENVCFG,
+    HTIMEDELTA,
+    HVIP,
+    IRQ_LINES,
+    LEFT,
+    MCYCLE,
+    MENVCFG,
+    MINSTRET,
+    MIP,
+    STEPS_PER_TICK,
+    STIMECMP,
+    TRAP_STEPS,
+    U64,
+    VM_STEPS,
+    VSTIMECMP,
+)
+
+U0, U63 = U64(0), U64(63)
+STIP, VSTIP = U64(1 << 5), U64(1 << 6)
+NEVER = U64(1 << 62)
+FAR = U64(1 << 54)  # ticks whose steps would not fit
+
+
+@jit
+def steps_in_chunk(st):  # type: ignore[no-untyped-def]
+    """Steps done since the slots `clock` and `vm_steps` were last brought up to date."""
+    return st[CHUNK] - st[LEFT]
+
+
+@jit
+def clock_now(st):  # type: ignore[no-untyped-def]
+    return st[CLOCK] + steps_in_chunk(st)
+
+
+@jit
+def time_now(st):  # type: ignore[no-untyped-def]
+    return udiv(clock_now(st), STEPS_PER_TICK)
+
+
+@jit
+def cycle_now(st):  # type: ignore[no-untyped-def]
+    return st[VM_STEPS] + steps_in_chunk(st) + st[MCYCLE]
+
+
+@jit
+def instret_now(st):  # type: ignore[no-untyped-def]
+    return st[VM_STEPS] + steps_in_chunk(st) - st[TRAP_STEPS] + st[MINSTRET]
+
+
+@jit
+def pending_now(st):  # type: ignore[no-untyped-def]
+    """mip as it reads: software's bits, the lines, hvip, and what Sstc's comparisons say now."""
+    now = time_now(st)
+    pending = st[MIP] | st[IRQ_LINES] | st[HVIP]
+    if st[MENVCFG] >> U63 != U0:
+        pending &= ~STIP
+        if now >= st[STIMECMP]:
+            pending |= STIP
+        if st[HENVCFG] >> U63 != U0 and now + st[HTIMEDELTA] >= st[VSTIMECMP]:
+            pending |= VSTIP
+    return pending
+
+
+@jit
+def steps_until(st, time, compare):  # type: ignore[no-untyped-def]
+    """Steps from now until a time (in ticks, any epoch) reaches `compare`; NEVER when it has, or will not for years."""
+    if time >= compare:
+        return NEVER
+    ticks = compare - time
+    if ticks >= FAR:
+        return NEVER
+    return ticks * STEPS_PER_TICK - urem(clock_now(st), STEPS_PER_TICK)
+
+
+@jit
+def steps_to_timer(st):  # type: ignore[no-untyped-def]
+    """Steps until the next timer comparison changes, so that its interrupt is taken at its own step."""
+    if st[MENVCFG] >> U63 == U0:
+        return NEVER
+    now = time_now(st)
+    left = steps_until(st, now, st[STIMECMP])
+    if st[HENVCFG] >> U63 != U0:
+        left = min(left, steps_until(st, now + st[HTIMEDELTA], st[VSTIMECMP]))
+    return left

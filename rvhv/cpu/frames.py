@@ -1,0 +1,152 @@
+"""What was derived from each 4 KiB frame of RAM, and dropping it when a store changes the bytes.
+
+No cache is state: predecoded code and TLB entries may be dropped at any moment. A frame that something was derived from carries a flag, the
+TLB withholds write permission for it, and every store to it (guest, Python, DMA) comes through `store_phys`. A bitmap of 64 lines of
+64 bytes a frame says which lines hold something, so that stores to the others stay cheap. Over-dropping is always right.
+"""
+
+from __future__ import annotations
+
+from rvhv.cpu.njit import jit, ld64, st8, st16, st32, st64
+from rvhv.cpu.slots import (
+    CODE_FRAME,
+    CODE_STRIDE,
+    FAULT_NONE,
+    FAULT_WATCH,
+    FLAG_CODE,
+    FLAG_LEAF_TABLE,
+    FLAG_TABLE,
+    FLAG_WATCH,
+    FRAME_CODE,
+    FRAME_CODE_LINES,
+    FRAME_FLAGS,
+    FRAME_TABLE_LINES,
+    FRAME_WORDS,
+    RAM_BASE,
+    U64,
+)
+from rvhv.cpu.tlb import drop_index, flush_all, withdraw_write
+
+U0, U1, U2, U3, U4, U6, U8, U12 = (U64(n) for n in (0, 1, 2, 3, 4, 6, 8, 12))
+PAGE_OFFSET = U64(4095)
+PTE_SHIFT = U64(3)
+PTE_INDEX = U64(511)
+TABLE_FLAGS = FLAG_TABLE | FLAG_LEAF_TABLE
+
+
+@jit
+def flag_frame(st, fr, frame, flag):  # type: ignore[no-untyped-def]
+    """Set `flag` on a frame; the first flag takes the write permission away in every bank."""
+    at = frame * FRAME_WORDS + FRAME_FLAGS
+    old = fr[at]
+    if old & flag == U0:
+        fr[at] = old | flag
+        if old == U0:
+            withdraw_write(st, frame)
+
+
+@jit
+def note_code(st, fr, frame, offset, size):  # type: ignore[no-untyped-def]
+    """Instructions were decoded from `size` bytes at `offset` of the frame."""
+    flag_frame(st, fr, frame, FLAG_CODE)
+    fr[frame * FRAME_WORDS + FRAME_CODE_LINES] |= (U1 << (offset >> U6)) | (U1 << ((offset + size - U1) >> U6))
+
+
+@jit
+def note_table(st, fr, spa, leaf_table):  # type: ignore[no-untyped-def]
+    """A PTE at `spa` was read by a walk; `leaf_table`: at level 0 of the first stage, where it maps one page."""
+    frame = (spa - st[RAM_BASE]) >> U12
+    flag_frame(st, fr, frame, FLAG_LEAF_TABLE if leaf_table else FLAG_TABLE)
+    fr[frame * FRAME_WORDS + FRAME_TABLE_LINES] |= U1 << ((spa & PAGE_OFFSET) >> U6)
+
+
+@jit
+def drop_code(fr, code, frame, offset, size):  # type: ignore[no-untyped-def]
+    """Forget the instructions that overlap the bytes; one may start two bytes before them."""
+    page = fr[frame * FRAME_WORDS + FRAME_CODE]
+    if page == U0:
+        return
+    base = (page - U1) * CODE_STRIDE
+    first = (offset - U2) >> U1 if offset >= U2 else U0
+    last = (offset + size - U1) >> U1
+    i = first
+    while i <= last:
+        code[base + i] = U0
+        i += U1
+
+
+@jit
+def drop_table(st, ram, fr, frame, offset, size):  # type: ignore[no-untyped-def]
+    """Forget the translations that may have come from the PTEs about to be overwritten."""
+    if size == U8 and offset & U64(7) == U0:
+        old = ld64(ram, (frame << U12) + offset)
+        if old & U1 == U0:
+            return  # an invalid PTE: nothing was derived from it
+        if fr[frame * FRAME_WORDS + FRAME_FLAGS] & TABLE_FLAGS == FLAG_LEAF_TABLE:
+            # the low nine bits of the page number are this PTE's index: the slots its page can occupy are known
+            drop_index(st, (offset >> PTE_SHIFT) & PTE_INDEX)
+            return
+    flush_all(st)
+
+
+@jit
+def before_store(st, ram, fr, code, frame, offset, size):  # type: ignore[no-untyped-def]
+    """Drop what was derived from `size` bytes at `offset` of a frame with flags; returns FAULT_WATCH if it is watched."""
+    at = frame * FRAME_WORDS
+    flags = fr[at + FRAME_FLAGS]
+    lines = (U1 << (offset >> U6)) | (U1 << ((offset + size - U1) >> U6))
+    if flags & FLAG_CODE != U0 and fr[at + FRAME_CODE_LINES] & lines != U0:
+        drop_code(fr, code, frame, offset, size)
+    if flags & TABLE_FLAGS != U0 and fr[at + FRAME_TABLE_LINES] & lines != U0:
+        drop_table(st, ram, fr, frame, offset, size)
+    return FAULT_WATCH if flags & FLAG_WATCH != U0 else FAULT_NONE
+
+
+@jit
+def write_ram(ram, at, value, size):  # type: ignore[no-untyped-def]
+    if size == U1:
+        st8(ram, at, value)
+    elif size == U2:
+        st16(ram, at, value)
+    elif size == U4:
+        st32(ram, at, value)
+    else:
+        st64(ram, at, value)
+
+
+@jit
+def store_phys(st, ram, fr, code, spa, value, size):  # type: ignore[no-untyped-def]
+    """Store inside one frame of RAM; FAULT_NONE, or FAULT_WATCH after the store."""
+    at = spa - st[RAM_BASE]
+    frame = at >> U12
+    result = FAULT_NONE
+    if fr[frame * FRAME_WORDS + FRAME_FLAGS] != U0:
+        result = before_store(st, ram, fr, code, frame, at & PAGE_OFFSET, size)
+    write_ram(ram, at, value, size)
+    return result
+
+
+@jit
+def forget_range(st, ram, fr, code, spa, length):  # type: ignore[no-untyped-def]
+    """Before Python or a device overwrites `length` bytes: drop what was derived from them, frame by frame."""
+    at = spa - st[RAM_BASE]
+    end = at + length
+    while at < end:
+        offset = at & PAGE_OFFSET
+        size = min(end - at, PAGE_OFFSET + U1 - offset)
+        frame = at >> U12
+        flags = fr[frame * FRAME_WORDS + FRAME_FLAGS]
+        if flags & FLAG_CODE != U0:
+            drop_code(fr, code, frame, offset, size)
+        if flags & TABLE_FLAGS != U0:
+            if size == U8:
+                drop_table(st, ram, fr, frame, offset, size)
+            else:
+                flush_all(st)
+        at += size
+
+
+@jit
+def frame_of_code(code, base):  # type: ignore[no-untyped-def]
+    """The frame that the page of predecoded code at `base` came from."""
+    return code[base + CODE_FRAME]

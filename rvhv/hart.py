@@ -1,0 +1,89 @@
+"""The hart: the state array, the compiled machine over it, and what software outside the guest may do with it."""
+
+from __future__ import annotations
+
+from rvhv import build
+from rvhv.core.memory import PAGE, Buffer, Memory, MemoryRangeError
+from rvhv.core.registry import ISA
+from rvhv.core.ops import Op
+from rvhv.cpu import state as layout
+from rvhv.cpu.state import ARCH_BYTES, ARCH_WORDS, CONTEXTS_BASE, NO_RESERVATION, SLOT, TRACE_WORDS, Prv
+
+MASK64 = (1 << 64) - 1
+# reset: M-mode, everything bare; comparisons that never come; UXL, SXL and VSXL are fixed by their rows
+RESET = {"prv": Prv.M, "stimecmp": MASK64, "vstimecmp": MASK64, "reservation": NO_RESERVATION}
+
+
+class Hart:
+    """One RISC-V hart over a Memory. 2**tlb_bits entries a TLB bank: no size changes what a run does.
+
+    `state` is the whole state as a memoryview of format "Q", indexed with `rvhv.cpu.state.SLOT`.
+    """
+
+    def __init__(self, memory: Memory, *, hartid: int = 0, tlb_bits: int = 8) -> None:
+        self.memory = memory
+        self._buffer = Buffer(8 * layout.state_words(tlb_bits), "Q")
+        self.state = self._buffer.view
+        state = self.state
+        for name, value in RESET.items():
+            state[SLOT[name]] = value
+        state[SLOT["mhartid"]] = hartid
+        state[SLOT["pc"]] = memory.base
+        state[SLOT["ram_base"]], state[SLOT["ram_size"]] = memory.base, memory.size
+        state[SLOT["tlb_mask"]] = (1 << tlb_bits) - 1
+        state[SLOT["tlb_data"]] = CONTEXTS_BASE  # no bank yet: the first run selects one
+        state[SLOT["trace_base"]] = self._trace_base = layout.trace_base(tlb_bits)
+        self._arch = state[:ARCH_WORDS].cast("B")
+        self._entry = build.bind(self._buffer, memory.ram, memory.frames, memory.code)
+        memory.forget.append(self.forget)
+
+    def run(self, budget: int) -> int:
+        """Run at most `budget` steps; returns an `rvhv.cpu.state.Exit`."""
+        return self._entry(Op.RUN, budget, 0)
+
+    def read_csr(self, name: str) -> int:
+        """The CSR as M-mode reads it. Raises KeyError for a name that no row has."""
+        return self._entry(Op.READ_CSR, ISA.csrs[name].number, 0)
+
+    def write_csr(self, name: str, value: int) -> None:
+        """Write through the row's WARL rule, as M-mode would."""
+        self._entry(Op.WRITE_CSR, ISA.csrs[name].number, value)
+
+    def sret(self) -> None:
+        """Execute the `sret` row as HS-mode: how Python, being the HS-mode software, resumes a guest."""
+        self._entry(Op.SRET, 0, 0)
+
+    def translate(self, gva: int, access: int) -> int | None:
+        """The spa that VS- or VU-mode (hstatus.SPVP) reaches at `gva`; access 1 read, 2 write, 8 execute. None when it faults."""
+        spa = self._entry(Op.TRANSLATE, gva, access)
+        return None if spa == MASK64 else spa
+
+    def watch(self, spa: int) -> None:
+        """End `run` with Exit.WATCH after each store to the frame of `spa`."""
+        offset = spa - self.memory.base
+        if not 0 <= offset < self.memory.size:
+            raise MemoryRangeError(f"{spa:#x} is not in RAM")
+        self._entry(Op.WATCH, offset // PAGE, 0)
+
+    def forget(self, spa: int, length: int) -> None:
+        """Drop what was derived from bytes that are about to change."""
+        self._entry(Op.FORGET, spa, length)
+
+    def flush(self) -> None:
+        """Drop every cache; never changes what a run does."""
+        self._entry(Op.FLUSH, 0, 0)
+
+    def save(self, block: bytearray) -> None:
+        """Copy the architectural state to `block` (ARCH_BYTES long)."""
+        block[:] = self._arch
+
+    def restore(self, block: bytes | bytearray) -> None:
+        """Make `block` the architectural state. Caches stay: they are kept by context."""
+        assert len(block) == ARCH_BYTES
+        self._arch[:] = block
+
+    def drain_trace(self) -> bytes:
+        """The trace records (five little-endian words each: vm, cause, pc, gpa, vm_steps) since the last drain."""
+        count = self.state[SLOT["trace_head"]]
+        self.state[SLOT["trace_head"]] = 0
+        return bytes(self.state[self._trace_base : self._trace_base + count * TRACE_WORDS])

@@ -1,0 +1,71 @@
+"""Physical memory of a machine and who owns which frame of it."""
+
+from __future__ import annotations
+
+import heapq
+
+from rvhv.core.memory import PAGE, Memory, MemoryRangeError
+from rvhv.errors import ConfigError, InternalError, RvhvError
+
+__all__ = ["PAGE", "FrameAllocator", "Memory", "MemoryRangeError", "OutOfFrames"]
+
+ZERO_PAGE = bytes(PAGE)
+
+
+class OutOfFrames(RvhvError):
+    """No free frame, or no run of free frames of the length and alignment asked for."""
+
+
+class FrameAllocator:
+    """4 KiB frames of a Memory from `start` to `end` (spa); always the lowest that fits, so that runs repeat."""
+
+    def __init__(self, memory: Memory, start: int, end: int) -> None:
+        if start % PAGE or end % PAGE or not memory.base <= start <= end <= memory.base + memory.size:
+            raise ConfigError(f"frames from {start:#x} to {end:#x} are not in memory")
+        self.memory = memory
+        self._next = start  # frames from here on were never given out
+        self._end = end
+        self._freed: list[int] = []  # a heap
+        self._free_set: set[int] = set()
+
+    @property
+    def available(self) -> int:
+        """Frames left."""
+        return (self._end - self._next) // PAGE + len(self._freed)
+
+    def alloc(self, count: int = 1, align: int = 1) -> int:
+        """The spa of `count` zeroed frames in a row, aligned to `align` frames. Raises OutOfFrames."""
+        spa = self._lowest_freed(count, align) if self._freed else None
+        if spa is None:
+            step = align * PAGE
+            spa = (self._next + step - 1) // step * step
+            if spa + count * PAGE > self._end:
+                raise OutOfFrames(f"{count} frame{'s' * (count > 1)} of memory asked for, {self.available} left")
+            for skipped in range(self._next, spa, PAGE):
+                heapq.heappush(self._freed, skipped)
+                self._free_set.add(skipped)
+            self._next = spa + count * PAGE
+            return spa  # never used: zero already
+        self.memory.write(spa, ZERO_PAGE * count)
+        return spa
+
+    def _lowest_freed(self, count: int, align: int) -> int | None:
+        if count == 1 and align == 1:
+            spa = heapq.heappop(self._freed)
+            self._free_set.remove(spa)
+            return spa
+        for spa in sorted(self._free_set):
+            run = range(spa, spa + count * PAGE, PAGE)
+            if spa % (align * PAGE) == 0 and all(f in self._free_set for f in run):
+                self._free_set.difference_update(run)
+                self._freed = sorted(self._free_set)  # a sorted list is a heap
+                return spa
+        return None
+
+    def free(self, spa: int, count: int = 1) -> None:
+        """Give frames back. Raises InternalError for a frame that is free already."""
+        for frame in range(spa, spa + count * PAGE, PAGE):
+            if frame in self._free_set or frame >= self._next:
+                raise InternalError(f"frame {frame:#x} was freed twice")
+            heapq.heappush(self._freed, frame)
+            self._free_set.add(frame)
