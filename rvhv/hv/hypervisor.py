@@ -97,6 +97,8 @@ class Hypervisor:
         When the machine has no frames left for it, the VM comes stopped, with that reason. Raises ConfigError,
         ImageError, DeviceError.
         """
+        if not name:
+            raise ConfigError("a VM without a name: give it one")
         if any(vm.name == name for vm in self.vms):
             raise ConfigError(f"there is a VM {name!r} already: give this one another name")
         size = memory_size(f"memory of {name}", memory, LEAST_MEMORY)
