@@ -294,8 +294,8 @@ class VirtioMmio:
 
 
 def _half(value: int, half: int) -> int:
-    """Word 0 or 1 of a 64-bit value; there are no others."""
-    return value >> 32 * half & WORD if half < 2 else 0
+    """Word 0 or 1 of a 64-bit value; the others are 0."""
+    return value >> 32 * half & WORD
 
 
 def _with_half(value: int, half: int, word: int) -> int:

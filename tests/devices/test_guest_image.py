@@ -61,8 +61,8 @@ class Elf:
         names = b"\0.symtab\0.strtab\0.shstrtab\0"
         at = begin + len(body)
         sections = bytes(SHDR.size)
-        for name, kind, link, data in ((1, 2, 2, table), (9, 3, 0, strings), (17, 3, 0, names)):
-            sections += SHDR.pack(name, kind, 0, 0, at, len(data), link, 0, 1, SYM.size if kind == 2 else 0)
+        for name_offset, kind, link, data in ((1, 2, 2, table), (9, 3, 0, strings), (17, 3, 0, names)):
+            sections += SHDR.pack(name_offset, kind, 0, 0, at, len(data), link, 0, 1, SYM.size if kind == 2 else 0)
             body += data
             at += len(data)
         phnum = len(self.loads) if self.phnum is None else self.phnum
@@ -119,9 +119,20 @@ def test_symbols() -> None:
 def test_a_damaged_symbol_table_is_found_when_it_is_asked_for() -> None:
     elf = bytearray(Elf(symbols=(("a", GLOBAL, 1, 1),)).build())
     (shoff,) = struct.unpack_from("<Q", elf, 40)
-    for at, value in ((shoff + 64 + 32, 2**40), (shoff + 64 + 32, 25), (shoff + 128 + 24, 2**40), (shoff + 64 + 40, 77)):
+    symtab, strtab = shoff + SHDR.size, shoff + 2 * SHDR.size
+    offset, size, link, entsize = 24, 32, 40, 56  # fields of a section header
+    for patch in (
+        {symtab + size: SYM.size << 40},
+        {symtab + size: 25},
+        {symtab + size: 25, symtab + entsize: 25},
+        {symtab + offset: 1 << 63},
+        {symtab + link: 77},
+        {strtab + offset: 1 << 40},
+        {strtab + size: 1 << 40},
+    ):
         damaged = bytearray(elf)
-        struct.pack_into("<I" if value == 77 else "<Q", damaged, at, value)
+        for at, value in patch.items():
+            struct.pack_into("<Q", damaged, at, value)
         image = load_image(bytes(damaged), "guest")
         with pytest.raises(ImageError, match="^guest: its .* damaged"):
             _ = image.symbols

@@ -159,13 +159,12 @@ def test_a_ready_queue_that_moves_is_broken(guest: Guest, reg: Reg) -> None:
 
 def test_a_broken_device_is_silent_until_reset(guest: Guest, output: list[bytes]) -> None:
     guest.start()
-    guest.queues[1].offer(200)
-    guest.notify(1)
+    guest.put(Reg.QueueSel, 0)
+    guest.put(Reg.QueueNum, 4)
     assert guest.needs_reset and guest.ack() == CONFIG_CHANGE
     transmit(guest, b"x")
-    guest.queues[1].offer(200)
-    guest.notify(1)
-    guest.notify(0)
+    guest.put(Reg.QueueNum, 4)
+    guest.put(Reg.Status, Status.DRIVER_OK)
     assert output == [] and len(guest.broken) == 1 and not guest.irq
     guest.memory.bytes[:] = bytes(len(guest.memory.bytes))
     guest.start()

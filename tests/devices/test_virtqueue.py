@@ -83,10 +83,31 @@ def test_the_indexes_wrap() -> None:
     for turn in range(0x10000 + 5):
         bench.driver.next_desc = turn
         head = bench.driver.add((DATA, 1, False))
-        chain = bench.queue.pop()
-        assert chain is not None
-        bench.queue.push(chain, 0)
+        assert bench.queue.pending() == 1
+        for chain in bench.queue.available():
+            bench.queue.push(chain, 0)
         assert bench.driver.take_used() == [(head, 0)]
+
+
+def test_memory_that_goes_away_is_found_at_each_access() -> None:
+    """The hypervisor's business, not the driver's; the queue still does not crash."""
+    bench = Bench()
+    bench.driver.add((DATA, 4, False), (DATA, 4, True))
+    bench.driver.add((DATA, 4, False))
+    chain = bench.queue.pop()
+    assert chain is not None
+    left = bytes(bench.memory.bytes[: bench.driver.used - RAM_BASE])
+    for size, act, rule in (
+        (len(left), lambda: chain.read(0, 4), Rule.BUFFER_IN_RAM),
+        (len(left), lambda: chain.write(0, b"abcd"), Rule.BUFFER_IN_RAM),
+        (len(left), lambda: bench.queue.push(chain, 0), Rule.RING_IN_RAM),
+        (bench.driver.avail - RAM_BASE, bench.queue.pending, Rule.RING_IN_RAM),
+        (bench.driver.avail - RAM_BASE + 4, bench.queue.pop, Rule.RING_IN_RAM),
+    ):
+        bench.memory.bytes = bytearray(left[:size])
+        with pytest.raises(QueueBroken) as caught:
+            act()
+        assert caught.value.rule is rule
 
 
 def test_the_driver_may_suppress_interrupts() -> None:
