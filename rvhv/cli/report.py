@@ -1,37 +1,18 @@
-"""The end of a run: a table for people, a document for programs."""
+"""The end of a run: tables for people. Imports rich, which takes 50 ms: import it late."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections import Counter
+from collections.abc import Sequence
 
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from rvhv.cli.consoles import LONGEST_NAME
+from rvhv.cli.document import EndedVm
 from rvhv.cli.plain import printable
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-
-class EndedVm(Protocol):
-    """What the report reads of a VM."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def state(self) -> str: ...
-    @property
-    def reason(self) -> str: ...
-    @property
-    def failed(self) -> bool: ...
-    @property
-    def instructions(self) -> int: ...
-    @property
-    def steps(self) -> int: ...
-    @property
-    def cpu_share(self) -> float: ...
-    @property
-    def exit_counts(self) -> Mapping[str, int]: ...
-    @property
-    def virtual_ns(self) -> int: ...
 
 
 def duration(ns: float) -> str:
@@ -44,51 +25,68 @@ def duration(ns: float) -> str:
     return f"{ns:.0f} ns"
 
 
-def exits_text(counts: Mapping[str, int]) -> str:
-    """`sbi 12, mmio 3`: the most frequent cause first."""
-    ordered = sorted(((n, cause) for cause, n in counts.items() if n), key=lambda item: (-item[0], item[1]))
-    return ", ".join(f"{cause} {n:,}" for n, cause in ordered) or "none"
+def share(part: float) -> str:
+    """A part of 1 in per cent; what is small is not shown as nothing."""
+    return "<0.1%" if 0 < part < 0.001 else f"{part:.1%}"
 
 
-def show_table(console: Console, vms: Sequence[EndedVm], *, virtual_ns: int, host_seconds: float) -> None:
-    """The table, and below it the times of the machine. Only the last figure differs from run to run."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
+def show_report(console: Console, vms: Sequence[EndedVm], *, virtual_ns: int, host_seconds: float) -> None:
+    """How each VM ended, its exits by cause, and the machine's times. Only the last figure differs from run to run."""
+    _print(console, "")
+    _print(console, _vm_table(vms))
+    causes = exit_causes(vms)
+    width = max((len(cause) for cause in causes), default=0)
+    columns = max(1, (console.width - width) // (LONGEST_NAME + 2))
+    for first in range(0, len(vms), columns) if causes else ():
+        _print(console, "")
+        _print(console, _exit_table(vms[first : first + columns], causes))
+    _print(console, "")
+    _print(console, f"virtual time {duration(virtual_ns)}, host time {duration(host_seconds * 1e9)}")
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    table.add_column("VM", style="bold", no_wrap=True, max_width=16)
-    table.add_column("state", overflow="fold", ratio=3)
-    table.add_column("instructions", justify="right", no_wrap=True)
-    table.add_column("CPU", justify="right", no_wrap=True)
-    table.add_column("its time", justify="right", no_wrap=True)
-    table.add_column("exits", overflow="fold", ratio=4)
+
+def exit_causes(vms: Sequence[EndedVm]) -> list[str]:
+    """Every cause of an exit, the most frequent first."""
+    total = Counter[str]()
     for vm in vms:
-        state = f"{vm.state}: {vm.reason}" if vm.reason else vm.state
+        total.update({cause: n for cause, n in vm.exit_counts.items() if n})
+    return sorted(total, key=lambda cause: (-total[cause], cause))
+
+
+def _vm_table(vms: Sequence[EndedVm]) -> Table:
+    table = _table()
+    table.add_column("VM", no_wrap=True, max_width=LONGEST_NAME)
+    table.add_column("how it ended", overflow="fold")
+    for header in ("instructions", "CPU", "its time"):
+        table.add_column(header, justify="right", no_wrap=True)
+    for vm in vms:
+        state = "failed" if vm.failed else vm.state
         table.add_row(
             Text(printable(vm.name)),
-            Text(printable(state), style="red" if vm.failed else ""),
+            Text(printable(f"{state}: {vm.reason}" if vm.reason else state), style="red" if vm.failed else ""),
             f"{vm.instructions:,}",
-            f"{vm.cpu_share:.1%}",
+            share(vm.cpu_share),
             duration(vm.virtual_ns),
-            Text(exits_text(vm.exit_counts)),
         )
-    console.print()
-    console.print(table)
-    console.print(f"\nvirtual time {duration(virtual_ns)}, host time {duration(host_seconds * 1e9)}", style="dim")
+    return table
 
 
-def vm_document(vm: EndedVm, console: str) -> dict[str, Any]:
-    """One VM in the `--json` document."""
-    return {
-        "name": vm.name,
-        "state": vm.state,
-        "reason": vm.reason,
-        "failed": vm.failed,
-        "instructions": vm.instructions,
-        "steps": vm.steps,
-        "cpu_share": round(vm.cpu_share, 6),
-        "exits": dict(sorted(vm.exit_counts.items())),
-        "virtual_ns": vm.virtual_ns,
-        "console": console,
-    }
+def _exit_table(vms: Sequence[EndedVm], causes: Sequence[str]) -> Table:
+    table = _table()
+    table.add_column("exits by cause", overflow="fold")
+    for vm in vms:
+        table.add_column(Text(printable(vm.name)), justify="right", no_wrap=True, max_width=LONGEST_NAME)
+    for cause in causes:
+        counts = [vm.exit_counts.get(cause, 0) for vm in vms]
+        table.add_row(Text(printable(cause)), *[f"{n:,}" if n else "-" for n in counts])
+    return table
+
+
+def _table() -> Table:
+    return Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+
+
+def _print(console: Console, what: Table | str) -> None:
+    """Prints without the spaces that fill a table's lines."""
+    with console.capture() as captured:
+        console.print(what)
+    console.file.write("".join(f"{line.rstrip(' ')}\n" for line in captured.get().splitlines()))

@@ -47,13 +47,14 @@ class Plan:
     trace_hash: bool = False
     as_json: bool = False
     no_color: bool = False
+    warnings: bool = True  # of broken rules that a guest survives
 
 
 class Interrupt(AbstractContextManager["Interrupt"]):
     """Ctrl-C while VMs run: the first one asks to stop at the next look, another one raises KeyboardInterrupt."""
 
-    def __init__(self, asked: bool = False) -> None:
-        self.asked = asked
+    def __init__(self) -> None:
+        self.asked = False
         self._old: Any = None
 
     def __enter__(self) -> Interrupt:
@@ -77,15 +78,16 @@ def host(plan: Plan, *, passed: Callable[[VM], bool] = lambda vm: not vm.failed)
 
     Raises RvhvError, before any guest has run, when an image, a disk or a size is no good.
     """
+    from rvhv.cli.progress import ensure_compiled
     from rvhv.hv.guests import find_image
     from rvhv.machine.disk import DiskImage
 
-    logging.basicConfig(format="rvhv: warning: %(message)s", level=logging.WARNING)
+    logging.basicConfig(format="rvhv: warning: %(message)s", level=logging.WARNING if plan.warnings else logging.ERROR)
     with ExitStack() as stack:
         # Files are looked at before anything is compiled: who mistyped a name need not wait for it.
         images = [find_image(guest.image) for guest in plan.guests]
         disks = [guest.disk and stack.enter_context(DiskImage(guest.disk)) for guest in plan.guests]
-        compiled = _compile(plan)
+        ensure_compiled(no_color=plan.no_color)
         hv = stack.enter_context(_hypervisor(plan))
         vms = [
             hv.create(guest.name, image, memory=guest.memory, disk=disk)
@@ -98,23 +100,12 @@ def host(plan: Plan, *, passed: Callable[[VM], bool] = lambda vm: not vm.failed)
         else:
             consoles = Consoles(sys.stdout, names, color=wants_color(sys.stdout, plan.no_color))
         hv.on_console = consoles.feed
-        with Interrupt(asked=not compiled) as interrupt:
+        with Interrupt() as interrupt:
             _run(hv, plan.max_steps, interrupt, consoles)
             _report(hv, vms, plan, consoles, interrupt.asked)
         if interrupt.asked:
             return INTERRUPTED
         return 0 if all(passed(vm) for vm in vms) else FAILED
-
-
-def _compile(plan: Plan) -> bool:
-    """Whether everything is compiled, unless Ctrl-C came first."""
-    from rvhv.cli.progress import ensure_compiled
-
-    try:
-        ensure_compiled(no_color=plan.no_color)
-    except KeyboardInterrupt:
-        return False
-    return True
 
 
 def _hypervisor(plan: Plan) -> Hypervisor:
@@ -149,7 +140,7 @@ def _report(
     if isinstance(consoles, Transcripts):
         import json
 
-        from rvhv.cli.report import vm_document
+        from rvhv.cli.document import vm_document
 
         document = {
             "vms": [vm_document(vm, consoles.text(vm.name)) for vm in vms],
@@ -161,10 +152,10 @@ def _report(
             document["trace_hash"] = hv.trace_hash()
         print(json.dumps(document, indent=2))
         return
-    from rvhv.cli.report import show_table
+    from rvhv.cli.report import show_report
     from rvhv.cli.terminal import rich_console
 
     console = rich_console(no_color=plan.no_color)
-    show_table(console, vms, virtual_ns=hv.virtual_ns, host_seconds=hv.host_seconds)
+    show_report(console, vms, virtual_ns=hv.virtual_ns, host_seconds=hv.host_seconds)
     if plan.trace_hash:
         print(f"trace-hash {hv.trace_hash()}")

@@ -13,14 +13,18 @@ from rvhv.cli.main import main
 from rvhv.images import image_path
 
 
-def elf(*, bits: int = 64, machine: int = 243, segments: tuple[tuple[int, int], ...] = ((0x80200000, 16),)) -> bytes:
-    """A small executable; `segments` are (address, size in memory)."""
+def elf(
+    *, bits: int = 64, machine: int = 243, segments: tuple[tuple[int, int], ...] = ((0x80200000, 16),), code: bytes = bytes(16)
+) -> bytes:
+    """A small executable; `segments` are (address, size in memory), and each begins with `code`."""
     ident = b"\x7fELF" + bytes([2 if bits == 64 else 1, 1, 1]) + bytes(9)
     count = len(segments)
     header = ident + struct.pack("<HHIQQQIHHHHHH", 2, machine, 1, segments[0][0], 64, 0, 0, 64, 56, count, 0, 0, 0)
-    code = 64 + 56 * count
-    headers = b"".join(struct.pack("<IIQQQQQQ", 1, 5, code, a, a, 16 if size >= 16 else size, size, 8) for a, size in segments)
-    return header + headers + bytes(16 * count)
+    offset = 64 + 56 * count
+    headers = b"".join(
+        struct.pack("<IIQQQQQQ", 1, 5, offset + i * len(code), a, a, len(code), size, 8) for i, (a, size) in enumerate(segments)
+    )
+    return header + headers + code * count
 
 
 def write(name: str, data: bytes) -> Callable[[Path], str]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from rvhv.cli.report import duration, exits_text, show_table, vm_document
+from rvhv.cli.document import vm_document
+from rvhv.cli.report import duration, exit_causes, share, show_report
 from rvhv.cli.terminal import rich_console
 
 
@@ -41,24 +42,34 @@ def test_duration(ns: float, text: str) -> None:
 
 
 def test_most_frequent_exit_comes_first() -> None:
-    assert exits_text({"a": 1, "c": 2000, "b": 2000, "d": 0}) == "b 2,000, c 2,000, a 1"
-    assert exits_text({}) == "none"
+    assert exit_causes([Vm(exit_counts={"a": 1, "c": 1500, "d": 0}), Vm(exit_counts={"c": 500, "b": 2000})]) == ["b", "c", "a"]
+
+
+@pytest.mark.parametrize(("part", "text"), [(0, "0.0%"), (0.0004, "<0.1%"), (0.001, "0.1%"), (1, "100.0%")])
+def test_share(part: float, text: str) -> None:
+    assert share(part) == text
 
 
 def shown(*vms: Vm) -> str:
     out = io.StringIO()
-    show_table(rich_console(out), vms, virtual_ns=5_000_000, host_seconds=0.25)
+    show_report(rich_console(out), vms, virtual_ns=5_000_000, host_seconds=0.25)
     return out.getvalue()
 
 
-def test_table() -> None:
-    text = shown(Vm(), Vm(name="rogue", reason="trap loop at pc 0x80200000", failed=True))
-    assert "\x1b" not in text
-    (hello,) = [line for line in text.splitlines() if line.startswith("hello")]
-    for part in ("stopped: powered off", "1,234,567", "25.0%", "1.30 ms", "load 12, ecall 7"):
-        assert part in hello
-    assert "trap loop at pc 0x80200000" in " ".join(text.split())
-    assert text.endswith("virtual time 5.00 ms, host time 250 ms\n")
+def test_tables() -> None:
+    text = shown(Vm(), Vm(name="rogue", reason="trap loop at pc 0x80200000", failed=True, exit_counts={"load": 1500}))
+    lines = text.splitlines()
+    assert "\x1b" not in text and all(line == line.rstrip() for line in lines)
+    words = [line.split() for line in lines]
+    assert ["hello", "stopped:", "powered", "off", "1,234,567", "25.0%", "1.30", "ms"] in words
+    assert ["rogue", "failed:", "trap", "loop", "at", "pc", "0x80200000", "1,234,567", "25.0%", "1.30", "ms"] in words
+    assert words[-4:-2] == [["load", "12", "1,500"], ["ecall", "7", "-"]]
+    assert text.endswith("\nvirtual time 5.00 ms, host time 250 ms\n")
+
+
+def test_many_vms_get_several_tables_of_exits() -> None:
+    text = shown(*[Vm(name=f"guest-number-{n:03}") for n in range(20)])
+    assert all(text.count(f"guest-number-{n:03}") == 2 for n in range(20))
 
 
 def test_table_shows_hostile_names_and_markup_as_they_are() -> None:
