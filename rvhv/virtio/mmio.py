@@ -89,7 +89,7 @@ class QueueSetup:
 
 
 class VirtioMmio:
-    """A device at [base, base + size). `irq(level)` follows InterruptStatus; `on_broken(sentence)`: a rule was broken."""
+    """A device at [base, base + size). `irq(level)` follows InterruptStatus; `on_broken(sentence)`: broken rules."""
 
     def __init__(
         self,

@@ -159,7 +159,9 @@ def test_one_writer_among_processes(path: Path, mode: str, root: Path) -> None:
     DiskImage(path).close()
 
 
-def test_a_file_system_without_locks(path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_file_system_without_locks(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     def no_locks(fd: int, *, exclusive: bool) -> bool:
         raise OSError(errno.ENOLCK, "No locks available")
 

@@ -75,9 +75,12 @@ def test_bootargs_and_seed() -> None:
 
 
 def test_the_same_bytes_in_every_process() -> None:
-    code = "from rvhv.machine.fdt import guest_device_tree as t; print(t(name='a', ram_size=4096, virtio_slots=(1, 0)).hex())"
+    call = "guest_device_tree(name='a', ram_size=4096, virtio_slots=(1, 0))"
+    code = f"from rvhv.machine.fdt import guest_device_tree; print({call}.hex())"
     outputs = {
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": s}).stdout
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": s}
+        ).stdout
         for s in ("1", "2")
     }
     assert outputs == {guest_device_tree(name="a", ram_size=4096, virtio_slots=(0, 1)).hex() + "\n"}

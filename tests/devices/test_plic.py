@@ -166,7 +166,9 @@ def test_reserved_offsets_read_zero(board: Board, offset: int) -> None:
     assert board.edges == []
 
 
-@pytest.mark.parametrize(("offset", "size"), [(0, 1), (0, 2), (0, 8), (2, 4), (CLAIM, 8), (CLAIM + 1, 1), (CLAIM + 2, 4)])
+@pytest.mark.parametrize(
+    ("offset", "size"), [(0, 1), (0, 2), (0, 8), (2, 4), (CLAIM, 8), (CLAIM + 1, 1), (CLAIM + 2, 4)]
+)
 def test_only_aligned_words(board: Board, offset: int, size: int) -> None:
     with pytest.raises(BusFault):
         board.plic.load(offset, size)
@@ -201,7 +203,9 @@ class Model:
         self.threshold = {0: 0, 1: 0}
 
     def ready(self, context: int) -> list[tuple[int, int]]:
-        return sorted((-s.priority, n) for n, s in self.sources.items() if s.pending and s.enabled[context] and s.priority)
+        return sorted(
+            (-s.priority, n) for n, s in self.sources.items() if s.pending and s.enabled[context] and s.priority
+        )
 
     def output(self, context: int) -> bool:
         return any(-p > self.threshold[context] for p, _ in self.ready(context))

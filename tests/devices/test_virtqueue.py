@@ -134,7 +134,9 @@ def _desc(*entries: tuple[int, int, int, int]) -> Callable[[Bench], None]:
     return play
 
 
-def _indirect(*entries: tuple[int, int, int, int], length: int | None = None, gpa: int = TABLE) -> Callable[[Bench], None]:
+def _indirect(
+    *entries: tuple[int, int, int, int], length: int | None = None, gpa: int = TABLE
+) -> Callable[[Bench], None]:
     def play(bench: Bench) -> None:
         bench.table(*entries)
         bench.driver.set_desc(0, gpa, 16 * len(entries) if length is None else length, INDIRECT)
