@@ -1,4 +1,4 @@
-"""Drivers that write anything anywhere: only BusFault comes out, in bounded time, and nothing outside RAM is touched."""
+"""Drivers that write anything anywhere: only BusFault comes out, in bounded time, touching RAM only."""
 
 from __future__ import annotations
 
