@@ -14,6 +14,8 @@ from rvhv.cli.consoles import LONGEST_NAME
 from rvhv.cli.document import EndedVm
 from rvhv.cli.plain import printable
 
+NUMBER_WIDTH = 9  # 1,234,567
+
 
 def duration(ns: float) -> str:
     """Nanoseconds with three digits in the unit that fits: `1.23 ms`."""
@@ -35,8 +37,9 @@ def show_report(console: Console, vms: Sequence[EndedVm], *, virtual_ns: int, ho
     _print(console, "")
     _print(console, _vm_table(vms))
     causes = exit_causes(vms)
-    width = max((len(cause) for cause in causes), default=0)
-    columns = max(1, (console.width - width) // (LONGEST_NAME + 2))
+    causes_width = max((len(cause) for cause in causes), default=0)
+    column_width = 3 + min(max(NUMBER_WIDTH, *(len(vm.name) for vm in vms)), LONGEST_NAME)
+    columns = max(1, (console.width - causes_width) // column_width)
     for first in range(0, len(vms), columns) if causes else ():
         _print(console, "")
         _print(console, _exit_table(vms[first : first + columns], causes))
