@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, ClassVar
 
 from rvhv.core.registry import ISA
 from rvhv.hv import fetch, gstage, mmio, sbi
 from rvhv.hv import registers as r
 from rvhv.hv.registers import cause_text
+from rvhv.isa.render.disasm import Disassembler
 
 if TYPE_CHECKING:
     from rvhv.hv.stopped import GuestStopped
     from rvhv.hv.vm import VM
 
 WFI = 0x1050_0073
+ECALL = 0x0000_0073
 GUEST_PAGE_FAULTS = {
     r.FETCH_GUEST_PAGE: gstage.EXECUTE,
     r.LOAD_GUEST_PAGE: gstage.READ,
@@ -48,9 +51,7 @@ class VmExit:
 
     def advance(self) -> None:
         """Step over the instruction; for handlers of `Hypervisor.on` that emulate it."""
-        hart = self.vm.hart
-        length = 2 if self.word is not None and self.word & 3 != 3 else 4
-        hart.write_csr("sepc", hart.state[r.SEPC] + length)
+        self.vm.vcpu.step_over(2 if self.word is not None and self.word & 3 != 3 else 4)
 
     def explain(self) -> str:
         """One plain sentence: what, where, why, by which rule."""
@@ -59,15 +60,10 @@ class VmExit:
         )
 
     def where(self) -> str:
-        return f"{self.vm.name}: {self.instruction()} at pc {self.pc:#x}"
-
-    def instruction(self) -> str:
-        """The instruction as text."""
+        """The VM, the instruction as text and its pc."""
         if self.word is None:
-            return "an instruction that cannot be read"
-        from rvhv.isa.render.disasm import Disassembler
-
-        return f"`{Disassembler(ISA).disassemble(self.word, self.pc)}`"
+            return f"{self.vm.name}: the fetch at pc {self.pc:#x}"
+        return f"{self.vm.name}: `{_disassembler().disassemble(self.word, self.pc)}` at pc {self.pc:#x}"
 
 
 @dataclass
@@ -86,7 +82,7 @@ class SbiExit(VmExit):
     def capture(cls, vm: VM) -> SbiExit:
         state = vm.hart.state
         args = tuple(state[r.A0 : r.A0 + 6])
-        return cls(vm, r.ECALL_VS, state[r.SEPC], 0, 0x73, state[r.A7], state[r.A6], args)
+        return cls(vm, r.ECALL_VS, state[r.SEPC], 0, ECALL, state[r.A7], state[r.A6], args)
 
     def settle(self) -> None:
         super().settle()
@@ -96,15 +92,15 @@ class SbiExit(VmExit):
     def explain(self) -> str:
         args = ", ".join(f"{a:#x}" for a in self.args[:3])
         if self.ended is not None:
-            answer = f"the VM is stopped: {self.ended.reason}"
+            answer = f"stops the VM: {self.ended.reason}"
         elif self.eid < sbi.LEGACY_END:
-            answer = f"a0 is {self.error:#x}"
+            answer = f"answers {self.error:#x} in a0 alone"
         else:
-            answer = f"it got {sbi.error_name(self.error)}, value {self.value:#x}"
+            answer = f"answers {sbi.error_name(self.error)}, value {self.value:#x}"
         return (
             f"{self.where()} calls SBI {sbi.describe(self.eid, self.fid)} with ({args}); an ecall from VS-mode "
             f"(cause {self.cause}) cannot be delegated to the guest (hedeleg bit 10 is read-only 0), so the hypervisor "
-            f"answers: {answer}."
+            f"{answer}."
         )
 
 
@@ -229,6 +225,11 @@ class WfiExit(VirtualInstructionExit):
             f"{self.where()} with hstatus.VTW=1 raises a virtual-instruction exception (cause {self.cause}) instead of "
             f"stalling the hart; {outcome}."
         )
+
+
+@cache
+def _disassembler() -> Disassembler:
+    return Disassembler(ISA)
 
 
 def build(vm: VM) -> VmExit:

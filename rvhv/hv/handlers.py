@@ -19,8 +19,7 @@ Handler = Callable[["VM"], None]
 
 def ecall(vm: VM) -> None:
     sbi.call(vm)
-    hart = vm.hart
-    hart.write_csr("sepc", hart.state[r.SEPC] + 4)
+    vm.vcpu.step_over(4)
 
 
 def guest_page_fault(vm: VM) -> None:
@@ -40,7 +39,7 @@ def guest_page_fault(vm: VM) -> None:
 def virtual_instruction(vm: VM) -> None:
     hart = vm.hart
     if hart.state[r.STVAL] == WFI:
-        hart.write_csr("sepc", hart.state[r.SEPC] + 4)
+        vm.vcpu.step_over(4)
         vm.vcpu.wait()
     else:
         inject.illegal_instruction(hart)

@@ -32,6 +32,7 @@ EXIT_COST = 1000  # steps that an exit to the hypervisor costs its VM, in its sl
 CHUNK = 20_000_000  # steps at most in one call of the hart, which Ctrl-C cannot interrupt
 LEAST_MEMORY = 1 << 20
 FOREVER = 1 << 64
+BUDGET, HS, TRACE_FULL = Exit.BUDGET.value, Exit.HS.value, Exit.TRACE_FULL.value  # plain ints: they are compared often
 
 ExitType = TypeVar("ExitType", bound=VmExit)
 
@@ -222,7 +223,7 @@ class Hypervisor:
         try:
             while (budget := (end if end < stop else stop) - state[r.STEPS]) > 0:
                 code = run(budget)
-                if code == Exit.HS:
+                if code == HS:
                     end -= EXIT_COST
                     state[r.CLOCK] += EXIT_COST
                     if seen is not None:
@@ -231,9 +232,9 @@ class Hypervisor:
                     sret()
                     if vcpu.gives_way or seen is not None:
                         break
-                elif code == Exit.TRACE_FULL:
+                elif code == TRACE_FULL:
                     self._trace.append(hart.drain_trace())
-                elif code != Exit.BUDGET:
+                elif code != BUDGET:
                     _unusual(vm, code)
         finally:
             self._slice_end = end

@@ -83,9 +83,7 @@ def decode_trapped(vm: VM) -> Access | None:
 
 def emulate(vm: VM, gpa: int) -> None:
     """Do the access that faulted at `gpa` on the VM's bus and step over it, or inject an access fault."""
-    hart = vm.hart
-    state = hart.state
-    cause = state[r.SCAUSE]
+    state = vm.hart.state
     access = decode_trapped(vm)
     if access is not None and not gpa & access.size - 1:
         found = vm.bus.find(gpa, access.size)
@@ -101,6 +99,6 @@ def emulate(vm: VM, gpa: int) -> None:
             except BusFault:
                 pass
             else:
-                hart.write_csr("sepc", state[r.SEPC] + access.length)
+                vm.vcpu.step_over(access.length)
                 return
-    inject.exception(hart, ACCESS_FAULT[cause], state[r.STVAL])
+    inject.exception(vm.hart, ACCESS_FAULT[state[r.SCAUSE]], state[r.STVAL])

@@ -106,6 +106,12 @@ class VCPU:
         self.hart.save(self._block)
         self.loaded = False
 
+    def step_over(self, length: int) -> None:
+        """The instruction at sepc, `length` bytes long, was emulated: the next `sret` goes behind it."""
+        state = self.hart.state
+        self.hart.write_csr("sepc", (state[r.SEPC] + length) & MASK64)
+        state[r.TRAPS_IN_A_ROW] = 0  # the guest gets on: no trap loop
+
     # interrupts
 
     def set_external(self, level: bool) -> None:
