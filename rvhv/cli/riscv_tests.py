@@ -47,6 +47,11 @@ class Outcome:
         match = _NAME.fullmatch(self.path.name)
         return (match["family"], match["variant"]) if match else ("other", "")
 
+    @property
+    def failure(self) -> str:
+        """What went wrong, without the file's name."""
+        return f"test {self.test} failed" if self.test is not None else self.reason.removeprefix(f"{self.path.name}: ")
+
 
 @click.command("riscv-tests", epilog=EPILOG)
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))
@@ -149,9 +154,7 @@ def _show(outcomes: list[Outcome], skipped: dict[Path, str], no_color: bool) -> 
     console.print()
     for outcome in outcomes:
         if not outcome.passed:
-            case = f"test {outcome.test}: " if outcome.test is not None else ""
-            line = f"{outcome.path.name}: {case}{outcome.reason.removeprefix(f'{outcome.path.name}: ')}"
-            console.print(printable(line), style="red", soft_wrap=True)
+            console.print(printable(f"{outcome.path.name}: {outcome.failure}"), style="red", soft_wrap=True)
     for reason in list(skipped.values())[:SHOWN_SKIPPED]:
         console.print(f"not run: {printable(reason)}", style="dim", soft_wrap=True)
     if len(skipped) > SHOWN_SKIPPED:

@@ -60,9 +60,9 @@ def test_failures_have_their_test_number(suite: Path, capsys: pytest.CaptureFixt
         (suite / name).write_bytes(ELF)
     assert main(["riscv-tests", str(suite), "--timeout-steps", "1K"]) == 1
     out = capsys.readouterr().out
-    assert "rv64ui-p-bad: test 7: tohost says 15" in out
+    assert "rv64ui-p-bad: test 7 failed" in out
     assert "rv64um-v-loop: not ended after 1000 steps" in out
-    assert "nohost: nohost: has no symbol tohost" not in out and "has no symbol tohost" in out
+    assert "\nnohost: has no symbol tohost" in out
     assert "5 passed, 3 failed, 2 files not run" in out
 
 
