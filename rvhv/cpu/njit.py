@@ -20,7 +20,8 @@ from numba.np.arrayobj import populate_array
 BOUNDSCHECK = os.environ.get("NUMBA_BOUNDSCHECK") == "1"
 OPTIONS: dict[str, Any] = dict(error_model="numpy", nogil=True)
 if not BOUNDSCHECK:
-    OPTIONS.update(_nrt=False, boundscheck=False)
+    # nothing but `compile_entry` calls these, so no wrappers for Python and C are made
+    OPTIONS.update(_nrt=False, boundscheck=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
 def jit(function: Any = None, **more: Any) -> Any:
@@ -206,7 +207,9 @@ def compile_entry(entry: Any) -> tuple[str, bytes]:
         tab = u64_array_at(context, eight)
         return entry(st, ram, fr, code, tab, op, a, b)
 
-    dispatcher = njit(u64(u64, u64, u64, u64), no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)(native)
+    dispatcher = njit(u64(u64, u64, u64, u64), **OPTIONS)(native)
     (compiled,) = dispatcher.overloads.values()
-    code = compiled.library.serialize_using_object_code()[2][0]
+    library = compiled.library
+    # one object out of the final module: asking numba's engine for it would generate code for every library on the way
+    code = library.codegen._tm.emit_object(library._final_module)
     return compiled.fndesc.llvm_func_name, code
