@@ -19,8 +19,9 @@ TRIES = 200
 
 @dataclass
 class Item:
-    """One instruction; `skip` counts the items that a taken branch or jump jumps over (negative: backwards). An `indirect` jump is
-    one item of three instructions, so that nothing jumps between them."""
+    """One instruction; `skip` counts the items that a taken branch or jump jumps over (negative: backwards).
+
+    An `indirect` jump is one item of three instructions, so that nothing jumps between them."""
 
     word: int
     length: int

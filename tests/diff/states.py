@@ -109,7 +109,7 @@ class Case:
 
 
 def random_case(row: Row, registry: Registry, rng: random.Random, data: range, code: range) -> Case:
-    """A legal word of this row, and registers with which it accesses only `data` and jumps through a register only into `code`."""
+    """A legal word of this row, and registers with which it accesses only `data` and jumps only into `code`."""
     while True:
         word = random_word(row.encoding, rng)
         decoded = registry.decode(word)
