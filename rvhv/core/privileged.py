@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rvhv.cpu.clock import pending_now
 from rvhv.cpu.njit import jit
-from rvhv.cpu.predecode import CSR_PLAIN_SHIFT, CSR_PRIVILEGE_SHIFT, CSR_READ_ONLY_SHIFT, CSR_ROW_MASK, CSR_VS_SHIFT, TABLE_CSR
+from rvhv.cpu.predecode import CSR_PLAIN_SHIFT, CSR_PRIVILEGE_SHIFT, CSR_READ_ONLY_SHIFT, CSR_ROW_MASK, CSR_VS_SHIFT, TABLE_CSR, TABLE_STORAGE
 from rvhv.cpu.slots import (
     FAULT_NONE,
     FAULT_REFRESH,
@@ -57,7 +57,7 @@ ROW_MASK = U64(CSR_ROW_MASK)
 PRIVILEGE_SHIFT, READ_ONLY_SHIFT, PLAIN_SHIFT, VS_SHIFT = (
     U64(n) for n in (CSR_PRIVILEGE_SHIFT, CSR_READ_ONLY_SHIFT, CSR_PLAIN_SHIFT, CSR_VS_SHIFT)
 )
-TABLE = U64(TABLE_CSR)
+TABLE, STORAGE = U64(TABLE_CSR), U64(TABLE_STORAGE)
 LEVEL_M, LEVEL_HS, LEVEL_S, LEVEL_U = U3, U2, U1, U0
 
 
@@ -80,6 +80,25 @@ def csr_word(tab, number):  # type: ignore[no-untyped-def]
 def csr_row(st, word):  # type: ignore[no-untyped-def]
     """Index of the row that an access reaches: with V=1 the VS copy stands for the S register."""
     return ((word >> VS_SHIFT) if st[V] != U0 else word & ROW_MASK) - U1
+
+
+@jit
+def csr_is_stored(tab, row):  # type: ignore[no-untyped-def]
+    """Whether a slot, fixed bits and a write mask say all about a row; else its expressions do."""
+    return tab[STORAGE + row * U4] != U0
+
+
+@jit
+def stored_read(st, tab, row):  # type: ignore[no-untyped-def]
+    at = STORAGE + row * U4
+    return st[tab[at] - U1] | tab[at + U1]
+
+
+@jit
+def stored_write(st, tab, row, value):  # type: ignore[no-untyped-def]
+    at = STORAGE + row * U4
+    slot, mask = tab[at] - U1, tab[at + U2]
+    st[slot] = (st[slot] & ~mask) | (value & mask)
 
 
 @jit

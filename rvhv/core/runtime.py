@@ -69,7 +69,7 @@ def make_entry(interpret: Any, csr_read: Any, csr_write: Any) -> Any:
         st[TRAPS_IN_A_ROW] += U1
         return hooked
 
-    @jit
+    @jit(inline="always")
     def run(st, ram, fr, code, tab, budget):  # type: ignore[no-untyped-def]
         end = st[STEPS] + budget
         st[CHUNK] = U0
@@ -111,16 +111,16 @@ def make_entry(interpret: Any, csr_read: Any, csr_write: Any) -> Any:
     def csr_row_of(tab, number):  # type: ignore[no-untyped-def]
         return (csr_word(tab, number) & U64(0xFFFF)) - U1
 
-    @jit
+    @jit(inline="always")
     def entry(st, ram, fr, code, tab, op, a, b):  # type: ignore[no-untyped-def]
         if op == OP_RUN:
             return run(st, ram, fr, code, tab, a)
         st[CHUNK] = U0
         st[LEFT] = U0
         if op == OP_READ_CSR:
-            return csr_read(st, csr_row_of(tab, a))
+            return csr_read(st, tab, csr_row_of(tab, a))
         if op == OP_WRITE_CSR:
-            csr_write(st, csr_row_of(tab, a), b)
+            csr_write(st, tab, csr_row_of(tab, a), b)
         elif op == OP_SRET:
             return_from_hs(st)
         elif op == OP_STORE:

@@ -19,8 +19,8 @@ import numpy as np
 
 from rvhv.core.access import amo_begin, fetch_cross, load_reserved, load_slow, store_conditional, store_slow
 from rvhv.core.privileged import (
-    csr_is_plain, csr_privilege_check, csr_row, csr_word, ebreak, ecall, hfence, hfence_gvma, hypervisor_access, illegal,
-    mret, sfence_vma, sret, virtual_instruction, wfi,
+    csr_is_plain, csr_is_stored, csr_privilege_check, csr_row, csr_word, ebreak, ecall, hfence, hfence_gvma, hypervisor_access, illegal,
+    mret, sfence_vma, sret, stored_read, stored_write, virtual_instruction, wfi,
 )
 from rvhv.cpu.clock import cycle_now, instret_now, pending_now, time_now
 from rvhv.cpu.decode import decode_at
@@ -221,9 +221,9 @@ class RowWriter:
         self.emit("row = csr_row(st, word)")
         self.emit(f"{effect.temp} = U64(0)")
         self.emit(f"if {condition_source(effect.reads, self.leaves)}:")
-        self.emit(f"    {effect.temp} = csr_read(st, row)")
+        self.emit(f"    {effect.temp} = csr_read(st, tab, row)")
         self.emit("if writes != U64(0):")
-        self.emit(f"    csr_write(st, row, {self.expr(effect.update)})")
+        self.emit(f"    csr_write(st, tab, row, {self.expr(effect.update)})")
         self.emit("    if not csr_is_plain(word):")
         self.emit("        st[PC] = npc")
         self.emit("        fault = FAULT_REFRESH")
@@ -248,6 +248,8 @@ def csr_slots(isa: Registry) -> list[str]:
     """Slot constants that the CSR functions mention."""
     names = set()
     for csr in isa.csrs.values():
+        if csr.storage is not None and not csr.guards:
+            continue
         for e in (csr.read, *(w for _, w in csr.writes), *(g for g, _ in csr.guards)):
             names |= {str(n.args[0]) for n in e.walk() if n.op == "leaf"}
         names |= {slot for slot, _ in csr.writes}
@@ -271,9 +273,12 @@ def csr_functions(isa: Registry) -> list[str]:
 
     lines = ["", "", "@jit", "def csr_guard(st, row):"]
     _dispatch(lines, ((f"row == U64({i})", guard(c)) for i, c in rows if c.guards), "    ")
-    lines += ["    return FAULT_NONE", "", "", "@jit", "def csr_read(st, row):"]
+    rows = [(i, c) for i, c in rows if c.storage is None]
+    lines += ["    return FAULT_NONE", "", "", "@jit", "def csr_read(st, tab, row):"]
+    lines += ["    if csr_is_stored(tab, row):", "        return stored_read(st, tab, row)"]
     _dispatch(lines, ((f"row == U64({i})", [f"return {expr_source(c.read, _csr_leaf)}"]) for i, c in rows), "    ")
-    lines += ["    return U64(0)", "", "", "@jit", "def csr_write(st, row, value):"]
+    lines += ["    return U64(0)", "", "", "@jit", "def csr_write(st, tab, row, value):"]
+    lines += ["    if csr_is_stored(tab, row):", "        stored_write(st, tab, row, value)", "        return"]
     _dispatch(lines, ((f"row == U64({i})", write(c)) for i, c in rows if c.writes), "    ")
     return lines
 

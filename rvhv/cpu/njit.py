@@ -25,14 +25,10 @@ if not BOUNDSCHECK:
 
 
 def jit(function: Any = None, **more: Any) -> Any:
-    """Compile for the inner loop. `inline="never"` keeps a cold path out of its callers."""
+    """Compile for the inner loop. `inline="always"`: into its only caller, as numba code, which saves compiling it twice."""
     if function is None:
         return lambda f: jit(f, **more)
-    never = more.pop("inline", None) == "never"
-    dispatcher = njit(**{**OPTIONS, **more})(function)
-    if never:
-        dispatcher.targetoptions["forceinline"] = False
-    return dispatcher
+    return njit(**{**OPTIONS, **more})(function)
 
 
 def _raw_access(bits: int, store: bool) -> Any:

@@ -36,7 +36,8 @@ FIRST_OP = len(Special)
 TABLE_COMPRESSED = 0
 TABLE_MATCH = 0x10000  # + op: the match bits of its encoding
 TABLE_CSR = TABLE_MATCH + 0x1000  # + number: see csr_word; 0 if there is no such CSR
-TABLE_OPCODES = TABLE_CSR + 0x1000  # + insn[6:2]: index of the first row | number of rows << 32
+TABLE_STORAGE = TABLE_CSR + 0x1000  # + 4 * row: 1 + slot (0: the row has expressions), fixed bits, write mask, unused
+TABLE_OPCODES = TABLE_STORAGE + 0x1000  # + insn[6:2]: index of the first row | number of rows << 32
 TABLE_ROWS = TABLE_OPCODES + 32
 ROW_WORDS = 12  # match, mask, packed constants, register flags | slices << 8 | sign bit << 16, then slices
 ROW_SLICES = 4
@@ -114,13 +115,19 @@ def build_tables(isa: Registry) -> list[int]:
     csrs = [0] * 0x1000
     for csr in isa.csrs.values():
         csrs[csr.number] = csr_word(isa, csr)
+    storage = [0] * 0x1000
+    for i, csr in enumerate(isa.csrs.values()):
+        if csr.storage is not None:
+            # x0's slot is always zero: a constant is stored there
+            slot = SLOT[csr.storage.slot or "x0"]
+            storage[4 * i : 4 * i + 3] = 1 + slot, csr.storage.fixed, csr.storage.mask
     opcodes, rows = [0] * 32, []
     for opcode in range(32):
         mine = [i for i in isa.insns.values() if i.encoding.match >> 2 & 31 == opcode]
         opcodes[opcode] = len(rows) // ROW_WORDS | len(mine) << 32
         for insn in mine:
             rows += _decode_row(insn, ops[insn.name])
-    return tables + matches + csrs + opcodes + rows
+    return tables + matches + csrs + storage + opcodes + rows
 
 
 CSR_ROW_MASK = 0xFFFF  # 1 + index of the row

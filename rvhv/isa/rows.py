@@ -93,6 +93,16 @@ def bits(name: str, hi: int, lo: int | None = None, *, warl: Callable[[E, E], E]
 
 
 @dataclass(frozen=True)
+class Storage:
+    """A CSR that needs no expression: reads are the slot's value or-ed with `fixed`, writes change the bits of `mask`.
+    Without a slot it is a constant."""
+
+    slot: str | None
+    fixed: int
+    mask: int
+
+
+@dataclass(frozen=True)
 class Csr:
     """A CSR. `read` and `writes` are over leaves named by slots of the hart's state, `value` (what is written) and
     the computed `pending`, `time`, `cycle`, `instret`. `vs` names the CSR that V=1 reaches under this number. `guards` are
@@ -107,6 +117,7 @@ class Csr:
     vs: str | None = None
     guards: tuple[tuple[E, str], ...] = ()
     plain: bool = False
+    storage: Storage | None = None
 
     @property
     def read_only(self) -> bool:
@@ -208,6 +219,10 @@ class Registry:
     ) -> None:
         """Add a CSR; without `read` and `writes` it is stored in the slot of its own name and written field by field."""
         slot = leaf(name)
+        storage = None
+        if read is None and writes is None and all(f.warl is None for f in fields):
+            mask = sum(f.mask for f in fields if f.fixed is None) if fields else MASK64
+            storage = Storage(name, sum(f.fixed << f.lo for f in fields if f.fixed), 0 if number >> 10 == 3 else mask)
         if read is None:
             fixed = sum(f.fixed << f.lo for f in fields if f.fixed)
             read = slot | fixed if fixed else slot
@@ -215,11 +230,11 @@ class Registry:
             writes = () if number >> 10 == 3 else ((name, write_fields(fields, leaf("value"), slot) if fields else leaf("value")),)
         if name in self.csrs:
             raise ValueError(f"CSR {name}: described twice")
-        self.csrs[name] = Csr(name, number, read, writes, fields, vs, guards, plain)
+        self.csrs[name] = Csr(name, number, read, writes, fields, vs, guards, plain, storage)
 
     def constant(self, name: str, number: int, value: int = 0) -> None:
         """A CSR that reads as a constant and ignores writes."""
-        self.csrs[name] = Csr(name, number, const(value), (), plain=True)
+        self.csrs[name] = Csr(name, number, const(value), (), plain=True, storage=Storage(None, value, 0))
 
     def cause(self, code: int, name: str, text: str, **more: object) -> None:
         self.causes[name] = Cause(code, name, text, **more)  # type: ignore[arg-type]
