@@ -30,12 +30,15 @@ setup: $(VENV)/.ready-run
 # A stamp is newer than the pins exactly when the last setup finished with them. pip compiles nothing ahead (most of numba is
 # never imported) and says nothing but its errors.
 INSTALL = $(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile --progress-bar off -c requirements.txt
+# Python 3.12 and newer say at the first import that fdt's source has an odd escape: let that be now, unheard.
+QUIET_FDT = $(BIN)/python -W ignore -c 'import fdt'
 
 $(VENV)/.ready-run: $(PINS)
 	@$(check-python)
 	@echo "rvhv: setting up $(VENV) (only this time; some seconds and 300 MB) ..." >&2
 	@$(make-venv)
 	@$(INSTALL) -e .
+	@$(QUIET_FDT)
 	@touch $@
 
 $(VENV)/.ready-test: $(PINS)
@@ -43,6 +46,7 @@ $(VENV)/.ready-test: $(PINS)
 	@echo "rvhv: setting up $(VENV) for the tests (only this time; some seconds and 500 MB) ..." >&2
 	@$(make-venv)
 	@$(INSTALL) -e '.[test]'
+	@$(QUIET_FDT)
 	@touch $(VENV)/.ready-run $@
 
 define check-python

@@ -28,6 +28,14 @@ def root() -> Path:
     return ROOT
 
 
+@pytest.fixture(scope="session")
+def compiled() -> None:
+    """The machine is compiled and in the cache: for tests that look at the clock."""
+    from rvhv import build
+
+    build.ensure()
+
+
 @pytest.fixture(autouse=True)
 def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No colours or widths that the caller's terminal asks for."""

@@ -25,7 +25,7 @@ def ensure_compiled(*, no_color: bool = False) -> bool:
 
 
 class CompileBar:
-    """A bar that appears after `PATIENCE` seconds and leaves nothing behind; on a pipe, one line instead of a bar."""
+    """A bar that appears on a terminal after `PATIENCE` seconds, and leaves nothing behind."""
 
     def __init__(self, no_color: bool = False) -> None:
         self._no_color = no_color
@@ -56,10 +56,7 @@ class CompileBar:
 
     def _show(self) -> None:
         with self._lock:
-            if self._ended or sys.stderr is None:
-                return
-            if not sys.stderr.isatty():
-                print(f"rvhv: {TITLE} ...", file=sys.stderr, flush=True)
+            if self._ended or sys.stderr is None or not sys.stderr.isatty():
                 return
             from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 

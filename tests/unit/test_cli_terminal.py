@@ -22,6 +22,8 @@ ROOT = Path(__file__).resolve().parents[2]
 J_SELF = (0x6F).to_bytes(4, "little")  # jal x0, 0
 CTRL_C = b"\x03"
 
+pytestmark = pytest.mark.usefixtures("compiled")
+
 
 class Session:
     """A command on a pseudo-terminal; `ended` is its exit code and everything it printed."""
