@@ -10,11 +10,11 @@ from rvhv.core.registry import ISA
 from rvhv.hv import fetch, gstage, mmio, sbi
 from rvhv.hv import registers as r
 from rvhv.hv.registers import cause_text
-from rvhv.isa.render.disasm import Disassembler
 
 if TYPE_CHECKING:
     from rvhv.hv.stopped import GuestStopped
     from rvhv.hv.vm import VM
+    from rvhv.isa.render.disasm import Disassembler
 
 WFI = 0x1050_0073
 ECALL = 0x0000_0073
@@ -55,9 +55,8 @@ class VmExit:
 
     def explain(self) -> str:
         """One plain sentence: what, where, why, by which rule."""
-        return (
-            f"{self.where()} trapped to the hypervisor: {cause_text(self.cause)} (cause {self.cause:#x}), stval {self.tval:#x}."
-        )
+        what = f"{cause_text(self.cause)} (cause {self.cause:#x}), stval {self.tval:#x}"
+        return f"{self.where()} trapped to the hypervisor: {what}."
 
     def where(self) -> str:
         """The VM, the instruction as text and its pc."""
@@ -106,7 +105,7 @@ class SbiExit(VmExit):
 
 @dataclass
 class GuestPageFaultExit(VmExit):
-    """The G-stage refused an access to RAM; `refusal` names the PTE bit; `implicit`: the access was a VS-stage walk's."""
+    """The G-stage refused an access to RAM; `refusal` names the PTE bit; `implicit`: a VS-stage walk made the access."""
 
     CAUSES = tuple(GUEST_PAGE_FAULTS)
 
@@ -179,17 +178,19 @@ class MmioExit(GuestPageFaultExit):
         else:
             where = f"({self.access.size} bytes) is done at offset {self.offset:#x} of {self.device}"
             store = self.access.store
-            outcome = f"the store of {self.value:#x} {where}" if store else f"the load {where} and gives {self.value:#x}"
+            outcome = (
+                f"the store of {self.value:#x} {where}" if store else f"the load {where} and gives {self.value:#x}"
+            )
         return (
-            f"{self.where()}: {GUEST_PAGE_FAULTS[self.cause]} at gva {self.gva:#x}, gpa {self.gpa:#x}, which is not RAM, "
-            f"so the G-stage has no page for it ({self.refusal}) and a guest-page fault (cause {self.cause}) goes to the "
-            f"hypervisor; {outcome}."
+            f"{self.where()}: {GUEST_PAGE_FAULTS[self.cause]} at gva {self.gva:#x}, gpa {self.gpa:#x}, which is "
+            f"not RAM, so the G-stage has no page for it ({self.refusal}) and a guest-page fault (cause {self.cause}) "
+            f"goes to the hypervisor; {outcome}."
         )
 
 
 @dataclass
 class VirtualInstructionExit(VmExit):
-    """An instruction that would be legal in HS-mode; the guest gets an illegal-instruction exception."""
+    """An instruction legal in HS-mode and not where the guest tried it, which gets an illegal-instruction exception."""
 
     CAUSES = (r.VIRTUAL_INSTRUCTION,)
 
@@ -229,6 +230,8 @@ class WfiExit(VirtualInstructionExit):
 
 @cache
 def _disassembler() -> Disassembler:
+    from rvhv.isa.render.disasm import Disassembler  # only who looks pays for it
+
     return Disassembler(ISA)
 
 
@@ -241,5 +244,6 @@ def build(vm: VM) -> VmExit:
     if cause in GUEST_PAGE_FAULTS:
         return (GuestPageFaultExit if vm.ram.covers(mmio.faulting_gpa(vm)) else MmioExit).capture(vm)
     if cause == r.VIRTUAL_INSTRUCTION:
-        return (WfiExit if state[r.STVAL] == WFI else VirtualInstructionExit).capture(vm)
+        waits = state[r.STVAL] == WFI and state[r.HSTATUS] & r.SPVP
+        return (WfiExit if waits else VirtualInstructionExit).capture(vm)
     return VmExit.capture(vm)

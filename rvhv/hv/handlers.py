@@ -37,12 +37,13 @@ def guest_page_fault(vm: VM) -> None:
 
 
 def virtual_instruction(vm: VM) -> None:
-    hart = vm.hart
-    if hart.state[r.STVAL] == WFI:
+    """WFI of a guest's kernel waits; the rest, and a WFI in VU-mode, is illegal in a guest."""
+    state = vm.hart.state
+    if state[r.STVAL] == WFI and state[r.HSTATUS] & r.SPVP:
         vm.vcpu.step_over(4)
         vm.vcpu.wait()
     else:
-        inject.illegal_instruction(hart)
+        inject.illegal_instruction(vm.hart)
 
 
 def unexpected(vm: VM) -> None:

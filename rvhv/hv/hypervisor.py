@@ -167,7 +167,9 @@ class Hypervisor:
     def __enter__(self) -> Hypervisor:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     # what a run amounts to
@@ -179,7 +181,8 @@ class Hypervisor:
 
     @property
     def trace(self) -> Trace:
-        self._trace.append(self.hart.drain_trace())
+        if self._current is not None:
+            self._drain(self._current)
         return self._trace
 
     def trace_hash(self) -> str:
@@ -198,22 +201,20 @@ class Hypervisor:
     def _advance(self, stop: int, seen: list[VmExit] | None = None) -> bool:
         """Go on with the current slice, or begin one; until it ends, the step counter reaches `stop`, or (with `seen`)
         an exit was handled. False when every VM has stopped."""
-        vm = self._current or self._begin_slice()
-        if vm is None:
-            return False
         began = time.perf_counter()
-        try:
-            self._run_slice(vm, min(stop, self.steps + CHUNK), seen)
-        except (GuestStopped, OutOfFrames) as cause:
-            self._stop(vm, cause)
-        else:
-            if vm.vcpu.gives_way or self._slice_end <= self.steps:
-                self._end_slice(vm)
-        finally:
-            self.host_seconds += time.perf_counter() - began
-        for exit_ in seen or ():
-            exit_.settle()
-        return True
+        vm = self._current or self._begin_slice()
+        if vm is not None:
+            try:
+                self._run_slice(vm, min(stop, self.steps + CHUNK), seen)
+            except (GuestStopped, OutOfFrames) as cause:
+                self._stop(vm, cause)
+            else:
+                if vm.vcpu.gives_way or self._slice_end <= self.steps:
+                    self._end_slice(vm)
+            for exit_ in seen or ():
+                exit_.settle()
+        self.host_seconds += time.perf_counter() - began
+        return vm is not None
 
     def _run_slice(self, vm: VM, stop: int, seen: list[VmExit] | None) -> None:
         """The hot path: an exit costs its handler and little more."""
@@ -233,11 +234,16 @@ class Hypervisor:
                     if vcpu.gives_way or seen is not None:
                         break
                 elif code == TRACE_FULL:
-                    self._trace.append(hart.drain_trace())
+                    self._drain(vm)
                 elif code != BUDGET:
                     _unusual(vm, code)
         finally:
             self._slice_end = end
+
+    def _drain(self, vm: VM) -> None:
+        """Take the ring's records, all of them the current VM's."""
+        if records := self.hart.drain_trace():
+            self._trace.append(vm.number, records)
 
     def _begin_slice(self) -> VM | None:
         """Put the VM that the scheduler picks on the hart; None when every VM has stopped."""
@@ -260,8 +266,12 @@ class Hypervisor:
         return None
 
     def _end_slice(self, vm: VM) -> None:
-        """Take the current VM off the hart; a lone one too, so that it goes through the same with and without neighbours."""
+        """The current VM leaves the hart; a lone one too, so that it goes through the same with and without neighbours."""
         vm.overrun = max(0, self.steps - self._slice_end)
+        self._take_off(vm)
+
+    def _take_off(self, vm: VM) -> None:
+        self._drain(vm)
         vm.vcpu.leave()
         self._current = None
 
@@ -269,8 +279,7 @@ class Hypervisor:
         if isinstance(cause, OutOfFrames):
             cause = GuestStopped(f"out of host frames: all of the machine's {self.memory_size >> 20}M are in use")
         if vm is self._current:
-            vm.vcpu.leave()
-            self._current = None
+            self._take_off(vm)
         vm.finish(cause)
         self.hart.flush()  # the frames of its tables are free now; a real hypervisor needs hfence.gvma here
 
@@ -288,6 +297,7 @@ def _unusual(vm: VM, code: int) -> None:
     """The hart stopped for something other than a trap to the hypervisor."""
     state = vm.hart.state
     if code == Exit.TRAP_LOOP:
-        cause = state[r.VSCAUSE]
+        at_vector = state[r.PC] == state[r.VSTVEC] & ~3
+        cause = state[r.VSCAUSE if at_vector else r.SCAUSE]  # of the last trap, to VS-mode or to us
         raise GuestStopped(f"trap loop at pc {state[r.PC]:#x}, cause {cause:#x} ({r.cause_text(cause)})")
     raise InternalError(f"the hart returned {Exit(code).name} while it ran a guest")

@@ -1,4 +1,4 @@
-"""Guest page faults outside RAM: a load or store is decoded and done on a device; all else is the guest's access fault."""
+"""Guest-page faults outside RAM: a load or store is done on a device, all else is an access fault for the guest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the hypervisor touches of a hart: slots of `Hart.state`, fields and causes as numbers, all taken from the rows."""
+"""What the hypervisor touches of a hart: slots of `Hart.state`, fields and causes as numbers, taken from the rows."""
 
 from __future__ import annotations
 

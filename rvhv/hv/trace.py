@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from array import array
 from collections import Counter
 
-import numpy as np
-
-RECORD_WORDS = 5  # vm number, scause, sepc, gpa, the VM's own steps
+from rvhv.cpu.state import TRACE_WORDS
 
 
 class Trace:
-    """Two kinds of hash over the records the hart appends: one of everything, and one for each VM of its own records.
+    """Two kinds of SHA-256 over the records the hart appends: one over all, and one for each VM over its own.
 
-    The first is seeded with the VMs' numbers and names. A VM's own leaves its number out, so that it can be compared
+    The first begins with the VMs' numbers and names. A VM's own has zeros for its number, so that it can be compared
     between runs in different company.
     """
 
@@ -27,17 +26,13 @@ class Trace:
         self._own[number] = hashlib.sha256()
         self._counts[number] = Counter()
 
-    def append(self, records: bytes) -> None:
-        """Take the hart's records (little-endian uint64, five each, oldest first)."""
-        if not records:
-            return
+    def append(self, number: int, records: bytes) -> None:
+        """Take records of one VM (each: its number, scause, sepc, gpa, its own steps; uint64, oldest first)."""
         self._all.update(records)
-        rows = np.frombuffer(records, dtype="<u8").reshape(-1, RECORD_WORDS)
-        for number in np.unique(rows[:, 0]):
-            own = rows[rows[:, 0] == number, 1:]
-            self._own[int(number)].update(own.tobytes())
-            causes, counts = np.unique(own[:, 0], return_counts=True)
-            self._counts[int(number)].update(dict(zip(causes.tolist(), counts.tolist(), strict=True)))
+        words = array("Q", records)
+        self._counts[number].update(words[1::TRACE_WORDS])
+        words[0::TRACE_WORDS] = array("Q", bytes(8 * (len(words) // TRACE_WORDS)))
+        self._own[number].update(words.tobytes())
 
     def hexdigest(self) -> str:
         return self._all.hexdigest()

@@ -1,7 +1,7 @@
-"""A hart without an interpreter: it plays a script of events for the VM on it, so that what Python does can be tested alone.
+"""A hart without an interpreter: it plays a script of events for the VM on it, so that Python's part can be tested alone.
 
-A script is a generator over (hart) that yields events; each event is a number of plain steps to make, or a `Trap`. Scripts
-belong to VMs and are found by hgatp.VMID; they see the guest's registers as Python left them.
+A script is a generator over (hart) that yields events; each event is a number of plain steps to make, or a `Trap`.
+Scripts belong to VMs and are found by hgatp.VMID; they see the guest's registers as Python left them.
 """
 
 from __future__ import annotations
@@ -98,7 +98,9 @@ class FakeHart:
         state[SLOT["pc"]] = state[SLOT["stvec"]]
         state[SLOT["v"]] = 0
         self._records.append(
-            struct.pack("<5Q", state[SLOT["trace_vm"]], trap.cause, state[SLOT["sepc"]], trap.gpa, state[SLOT["vm_steps"]])
+            struct.pack(
+                "<5Q", state[SLOT["trace_vm"]], trap.cause, state[SLOT["sepc"]], trap.gpa, state[SLOT["vm_steps"]]
+            )
         )
 
     def sret(self) -> None:

@@ -27,7 +27,7 @@ def frames(memory: Memory) -> FrameAllocator:
 
 
 def walk(memory: Memory, root: int, gpa: int) -> tuple[int, int] | None:
-    """(spa, PTE) of a gpa, or None (Privileged ISA, "Virtual Address Translation Process", with the root four times as big)."""
+    """(spa, PTE) of a gpa, or None (Privileged ISA, "Virtual Address Translation Process", with a root of 16 KiB)."""
     table, index = root, gpa >> 30
     assert index < 2048
     for level in (2, 1, 0):
@@ -157,7 +157,9 @@ class TestRam:
         assert ram.read(BASE, 64 * PAGE) == bytes(64 * PAGE)
         assert frames.available == before
 
-    @pytest.mark.parametrize(("gpa", "n"), [(BASE - 1, 1), (BASE - 1, 2), (BASE + 64 * PAGE, 1), (BASE + 64 * PAGE - 1, 2)])
+    @pytest.mark.parametrize(
+        ("gpa", "n"), [(BASE - 1, 1), (BASE - 1, 2), (BASE + 64 * PAGE, 1), (BASE + 64 * PAGE - 1, 2)]
+    )
     def test_outside(self, ram: Ram, frames: FrameAllocator, gpa: int, n: int) -> None:
         before = frames.available
         with pytest.raises(GuestMemoryFault):

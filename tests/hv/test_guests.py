@@ -155,7 +155,9 @@ class TestBuiltIn:
         session = Session(memory="4M")
         hv = session.hv
         hv.create("hello", memory="4M")
-        hv.create("hog", program("li t0, 0x80300000; more: sd t0, 0(t0); li t1, 4096; add t0, t0, t1; j more"), memory="4M")
+        hv.create(
+            "hog", program("li t0, 0x80300000; more: sd t0, 0(t0); li t1, 4096; add t0, t0, t1; j more"), memory="4M"
+        )
         hv.create("tasks", memory="4M")
         held = [hv.frames.alloc() for _ in range(hv.frames.available - 150)]
         hv.run()
@@ -229,6 +231,25 @@ class TestWaiting:
         session.hv.run(max_steps=100_000)
         assert vm.reason == "powered off" and session.text("waiter") == "5"
 
+    def test_user_mode_may_not_wait(self) -> None:
+        source = f"""
+            j start
+        user:
+            wfi
+        handler:
+            csrr s0, scause; csrr s1, stval
+            {POWER_OFF}
+        start:
+            li t0, handler; csrw stvec, t0
+            li t0, user; csrw sepc, t0
+            li t0, 0x100; csrc sstatus, t0
+            sret
+        """
+        session = Session()
+        vm = session.hv.create("u", program(source), memory="4M")
+        session.hv.run()
+        assert (vm.reason, vm.vcpu.x[8], vm.vcpu.x[9]) == ("powered off", 2, 0x10500073)
+
     def test_asleep_for_ever(self) -> None:
         session = Session()
         sleeper = session.hv.create("sleeper", program("wfi; j nothing; nothing: ebreak"), memory="4M")
@@ -257,6 +278,13 @@ class TestExits:
         vm = session.hv.create("lost", program("li t0, 0x4000; csrw stvec, t0; ebreak"), memory="4M")
         session.hv.run()
         assert vm.reason == "trap loop at pc 0x4000, cause 0x1 (instruction access fault)"
+
+    def test_a_handler_that_does_nothing_is_a_trap_loop(self) -> None:
+        session = Session()
+        session.hv.on(SbiExit, lambda exit_: True)
+        vm = session.hv.create("stuck", program(POWER_OFF), memory="4M")
+        session.hv.run()
+        assert vm.reason == "trap loop at pc 0x80200014, cause 0xa (environment call from VS-mode)"
 
     def test_compressed_and_wide_mmio(self) -> None:
         """c.lw and lwu of virtio's magic number; a store is seen by the device."""

@@ -110,7 +110,12 @@ def outcome(chop: Callable[[Hypervisor], None], clock: str, **options: object) -
     seen = watch(hv)
     chop(hv)
     assert hv.finished
-    return seen, hv.trace_hash(), [(vm.trace_hash(), vm.steps, vm.virtual_ns, vm.reason) for vm in hv.vms], hv.virtual_ns
+    return (
+        seen,
+        hv.trace_hash(),
+        [(vm.trace_hash(), vm.steps, vm.virtual_ns, vm.reason) for vm in hv.vms],
+        hv.virtual_ns,
+    )
 
 
 def chopped(sizes: Sequence[int]) -> Callable[[Hypervisor], None]:
