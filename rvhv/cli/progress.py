@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 PATIENCE = 1.0  # seconds of silence before there is a bar
-TITLE = "compiling (first time only)"
 
 
 def ensure_compiled(*, no_color: bool = False) -> bool:
@@ -34,7 +33,7 @@ class CompileBar:
         self._timer.daemon = True
         self._progress: Progress | None = None
         self._ended = False
-        self._what, self._fraction = "", 0.0
+        self._what, self._fraction = "compiling", 0.0
 
     def __enter__(self) -> CompileBar:
         self._timer.start()
@@ -52,7 +51,7 @@ class CompileBar:
         with self._lock:
             self._what, self._fraction = what, fraction
             if self._progress is not None:
-                self._progress.update(self._progress.task_ids[0], completed=fraction, what=what)
+                self._progress.update(self._progress.task_ids[0], completed=fraction, description=what)
 
     def _show(self) -> None:
         with self._lock:
@@ -63,14 +62,11 @@ class CompileBar:
             from rvhv.cli.terminal import rich_console
 
             self._progress = Progress(
-                TextColumn(f"rvhv: {TITLE}"),
-                BarColumn(24),
+                TextColumn("rvhv: {task.description}"),
+                BarColumn(20),
                 TimeElapsedColumn(),
-                TextColumn("{task.fields[what]}"),
                 console=rich_console(sys.stderr, no_color=self._no_color),
                 transient=True,
             )
-            self._progress.update(
-                self._progress.add_task(TITLE, total=1.0, what=self._what), completed=self._fraction
-            )
+            self._progress.update(self._progress.add_task(self._what, total=1.0), completed=self._fraction)
             self._progress.start()
