@@ -83,9 +83,7 @@ class ProgramMaker:
         return None
 
     def _item(self, rng: random.Random, csrs: tuple[int, ...]) -> Item:
-        (kind,) = rng.choices(
-            ("plain", "memory", "branch", "jump", "indirect", "csr"), (50, 25, 12, 3, 3, 7 if csrs else 0)
-        )
+        (kind,) = rng.choices(("plain", "memory", "branch", "jump", "indirect", "csr"), (50, 25, 12, 3, 3, 7 if csrs else 0))
         row = rng.choice(self.by_kind[kind])
         fixed = {"csr": rng.choice(csrs)} if kind == "csr" else {}
         if kind == "indirect":

@@ -54,9 +54,7 @@ def field_value(f: Field, rng: random.Random) -> int:
 
 
 def random_word(encoding: Encoding, rng: random.Random, **fixed: int) -> int:
-    fields = {f.name: field_value(f, rng) for f in encoding.fields} | {
-        k: v for k, v in fixed.items() if k in encoding.by_name
-    }
+    fields = {f.name: field_value(f, rng) for f in encoding.fields} | {k: v for k, v in fixed.items() if k in encoding.by_name}
     return encoding.build(fields)
 
 

@@ -71,9 +71,7 @@ def oracle_run(pc: int, code: bytes, count: int, x: tuple[int, ...], memory: byt
     return ORACLE, bytes(data)
 
 
-def check(
-    witness: Witness, code: bytes, count: int, x: tuple[int, ...], memory: bytes, what: str, pc: int | None = None
-) -> None:
+def check(witness: Witness, code: bytes, count: int, x: tuple[int, ...], memory: bytes, what: str, pc: int | None = None) -> None:
     pc = witness.place(code) if pc is None else pc
     got_x, got_pc, got_memory = witness.run(pc, count, x, memory)
     machine, data = oracle_run(pc, code, count, x, memory)
