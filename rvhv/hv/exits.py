@@ -29,7 +29,11 @@ GUEST_PAGE_FAULTS = {
 class VmExit:
     """A trap from a guest into HS-mode. `pc` is sepc, `tval` stval, `word` the instruction (None: not readable)."""
 
-    CAUSES: ClassVar[tuple[int, ...]] = ()  # of scause, that may become this kind of exit
+    CAUSES: ClassVar[tuple[int, ...]] = (
+        r.ECALL_VS,
+        *GUEST_PAGE_FAULTS,
+        r.VIRTUAL_INSTRUCTION,
+    )  # what it may be made of
 
     vm: VM
     cause: int
@@ -105,7 +109,7 @@ class SbiExit(VmExit):
 
 @dataclass
 class GuestPageFaultExit(VmExit):
-    """The G-stage refused an access to RAM; `refusal` names the PTE bit; `implicit`: a VS-stage walk made the access."""
+    """The G-stage refused an access to RAM; `refusal` names the PTE bit; `implicit`: a VS-stage walk made it."""
 
     CAUSES = tuple(GUEST_PAGE_FAULTS)
 

@@ -19,7 +19,7 @@ from rvhv.hv.guests import find_image
 from rvhv.hv.handlers import HANDLERS, Handler, unexpected
 from rvhv.hv.scheduler import SLICE_STEPS, RoundRobin, Scheduler
 from rvhv.hv.setup import host_guests
-from rvhv.hv.sizes import memory_size
+from rvhv.hv.sizes import memory_size, show_size
 from rvhv.hv.stopped import GuestStopped
 from rvhv.hv.trace import Trace
 from rvhv.hv.vcpu import NEVER, Clock
@@ -66,7 +66,7 @@ class Hypervisor:
         try:
             self.memory = Memory(self.memory_size)
         except MemoryError:
-            raise ConfigError(f"the machine's memory: this computer has no {memory} to give") from None
+            raise ConfigError(f"the machine's memory: this computer has no {show_size(self.memory_size)}") from None
         self.frames = FrameAllocator(self.memory, self.memory.base, self.memory.base + self.memory_size)
         self.hart = hart(self.memory)
         self.scheduler = RoundRobin(slice_steps) if scheduler is None else scheduler
@@ -104,7 +104,9 @@ class Hypervisor:
             raise ConfigError(f"there is a VM {name!r} already: give this one another name")
         size = memory_size(f"memory of {name}", memory, LEAST_MEMORY)
         if size > self.memory_size:
-            raise ConfigError(f"memory of {name}: {memory} is more than the machine's {self.memory_size >> 20}M")
+            raise ConfigError(
+                f"memory of {name}: {show_size(size)} is more than the machine's {show_size(self.memory_size)}"
+            )
         found = find_image(name if image is None else image)
         vm = VM(self, len(self.vms) + 1, name, size, found, disk)
         self.vms.append(vm)
@@ -266,7 +268,7 @@ class Hypervisor:
         return None
 
     def _end_slice(self, vm: VM) -> None:
-        """The current VM leaves the hart; a lone one too, so that it goes through the same with and without neighbours."""
+        """The current VM leaves the hart; a lone one too: it goes through the same with and without neighbours."""
         vm.overrun = max(0, self.steps - self._slice_end)
         self._take_off(vm)
 
@@ -277,7 +279,7 @@ class Hypervisor:
 
     def _stop(self, vm: VM, cause: GuestStopped | OutOfFrames) -> None:
         if isinstance(cause, OutOfFrames):
-            cause = GuestStopped(f"out of host frames: all of the machine's {self.memory_size >> 20}M are in use")
+            cause = GuestStopped(f"out of host frames: all of the machine's {show_size(self.memory_size)} are in use")
         if vm is self._current:
             self._take_off(vm)
         vm.finish(cause)

@@ -20,11 +20,17 @@ def parse_size(text: str | int) -> int:
     return int(digits) * UNITS[unit]
 
 
+def show_size(n: int) -> str:
+    """A size in the largest unit that leaves it whole."""
+    unit, size = max(((u, s) for u, s in UNITS.items() if n % s == 0 and u != "B"), key=lambda item: item[1])
+    return f"{n // size}{unit}" if n else "0"
+
+
 def memory_size(what: str, size: str | int, least: int) -> int:
     """A size of memory in whole pages, at least `least` bytes. Raises ConfigError."""
     n = parse_size(size)
     if n < least:
-        raise ConfigError(f"{what}: {size} is too small, give it at least {least >> 10}K")
+        raise ConfigError(f"{what}: {show_size(n)} is too small, give it at least {show_size(least)}")
     if n % PAGE:
-        raise ConfigError(f"{what}: {size} is not a whole number of 4 KiB pages")
+        raise ConfigError(f"{what}: {show_size(n)} is not a whole number of 4 KiB pages")
     return n

@@ -154,7 +154,7 @@ class VCPU:
 
 
 class CsrFile(MutableMapping[str, int]):
-    """`vcpu.csr["vsepc"]`: CSRs by their specification names. Off the hart only stored ones are read, and none written."""
+    """`vcpu.csr["vsepc"]`: CSRs by specification name. Off the hart, stored ones can be read and none written."""
 
     def __init__(self, vcpu: VCPU) -> None:
         self._vcpu = vcpu

@@ -1,4 +1,4 @@
-"""A hart without an interpreter: it plays a script of events for the VM on it, so that Python's part can be tested alone.
+"""A hart without an interpreter: it plays a script of events for the VM on it; Python's part can be tested alone.
 
 A script is a generator over (hart) that yields events; each event is a number of plain steps to make, or a `Trap`.
 Scripts belong to VMs and are found by hgatp.VMID; they see the guest's registers as Python left them.

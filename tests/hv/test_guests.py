@@ -85,6 +85,7 @@ class TestBuiltIn:
         assert "all results correct" in session.text("tasks")
         assert session.hv.vms[0].reason == "powered off"
 
+    @pytest.mark.boundscheck
     def test_disk(self, disk: Path) -> None:
         session = Session()
         session.hv.create("disk", disk=disk)
@@ -93,6 +94,7 @@ class TestBuiltIn:
         assert session.hv.vms[0].reason == "powered off"
         assert disk.read_bytes() == DISK
 
+    @pytest.mark.boundscheck
     def test_rogue(self) -> None:
         session = Session()
         session.hv.create("rogue")

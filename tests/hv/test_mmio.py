@@ -1,4 +1,4 @@
-"""Guest-page faults: RAM gets frames, devices get loads and stores of every width, the guest gets the rest as faults."""
+"""Guest-page faults: RAM gets frames, devices get loads and stores of every width, the guest gets the rest."""
 
 from __future__ import annotations
 

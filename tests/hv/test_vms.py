@@ -47,6 +47,21 @@ class TestConfiguration:
     def test_ways_to_write_a_size(self, size: Any) -> None:
         assert host(forever).create("x", IMAGE, memory=size).memory_size == 4 << 20
 
+    @pytest.mark.parametrize(
+        ("memory", "message"),
+        [
+            ("64K", "memory of x: 64K is too small, give it at least 1M"),
+            (0, "memory of x: 0 is too small, give it at least 1M"),
+            ((1 << 20) + 1024, "memory of x: 1025K is not a whole number of 4 KiB pages"),
+            (32 << 20, "memory of x: 32M is more than the machine's 16M"),
+            ("lots", "'lots' is not a size: write a number with K, M or G, such as 32M"),
+        ],
+    )
+    def test_messages(self, memory: Any, message: str) -> None:
+        with pytest.raises(ConfigError) as error:
+            host().create("x", IMAGE, memory=memory)
+        assert str(error.value) == message
+
     def test_names(self) -> None:
         hv = host(forever)
         with pytest.raises(ConfigError, match="already"):
@@ -254,7 +269,7 @@ class TestExits:
         hv = host(self.script)
         seen = list(hv.exits())
         assert [type(e) for e in seen] == [
-            *[SbiExit] * 4, *[GuestPageFaultExit] * 2, *[MmioExit] * 3, VirtualInstructionExit, WfiExit, WfiExit, VmExit,
+            *[SbiExit] * 4, *[GuestPageFaultExit] * 2, *[MmioExit] * 3, VirtualInstructionExit, *[WfiExit] * 2, VmExit,
         ]  # fmt: skip
         for e in seen:
             sentence = e.explain()
