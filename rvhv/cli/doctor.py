@@ -165,7 +165,7 @@ def _show(checks: list[Check], no_color: bool) -> None:
     from rich.text import Text
 
     from rvhv.cli.plain import printable
-    from rvhv.cli.terminal import can_show, rich_console
+    from rvhv.cli.terminal import can_show, rich_console, show
 
     styles = {"✓": "green", "✗": "red", "-": "yellow"}
     plain = {} if can_show(sys.stdout, "✓✗") else {"✓": "ok", "✗": "NO"}
@@ -174,4 +174,4 @@ def _show(checks: list[Check], no_color: bool) -> None:
         hint = "" if check.ok or not check.hint else f"\n{check.hint}"
         mark = Text(plain.get(check.mark, check.mark), style=styles[check.mark])
         table.add_row(mark, check.what, Text(printable(check.found) + hint))
-    rich_console(no_color=no_color).print(table)
+    show(rich_console(no_color=no_color), table)

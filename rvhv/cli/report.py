@@ -13,6 +13,7 @@ from rich.text import Text
 from rvhv.cli.consoles import LONGEST_NAME
 from rvhv.cli.document import EndedVm
 from rvhv.cli.plain import printable
+from rvhv.cli.terminal import show
 
 NUMBER_WIDTH = 9  # 1,234,567
 
@@ -34,17 +35,17 @@ def share(part: float) -> str:
 
 def show_report(console: Console, vms: Sequence[EndedVm], *, virtual_ns: int, host_seconds: float) -> None:
     """How each VM ended, its exits by cause, and the machine's times. Only the last figure differs from run to run."""
-    _print(console, "")
-    _print(console, _vm_table(vms))
+    show(console, "")
+    show(console, _vm_table(vms))
     causes = exit_causes(vms)
     causes_width = max((len(cause) for cause in causes), default=0)
     column_width = 3 + min(max(NUMBER_WIDTH, *(len(vm.name) for vm in vms)), LONGEST_NAME)
     columns = max(1, (console.width - causes_width) // column_width)
     for first in range(0, len(vms), columns) if causes else ():
-        _print(console, "")
-        _print(console, _exit_table(vms[first : first + columns], causes))
-    _print(console, "")
-    _print(console, f"virtual time {duration(virtual_ns)}, host time {duration(host_seconds * 1e9)}")
+        show(console, "")
+        show(console, _exit_table(vms[first : first + columns], causes))
+    show(console, "")
+    show(console, f"virtual time {duration(virtual_ns)}, host time {duration(host_seconds * 1e9)}")
 
 
 def exit_causes(vms: Sequence[EndedVm]) -> list[str]:
@@ -86,10 +87,3 @@ def _exit_table(vms: Sequence[EndedVm], causes: Sequence[str]) -> Table:
 
 def _table() -> Table:
     return Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
-
-
-def _print(console: Console, what: Table | str) -> None:
-    """Prints without the spaces that fill a table's lines."""
-    with console.capture() as captured:
-        console.print(what)
-    console.file.write("".join(f"{line.rstrip(' ')}\n" for line in captured.get().splitlines()))

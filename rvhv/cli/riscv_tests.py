@@ -137,7 +137,7 @@ def _show(outcomes: list[Outcome], skipped: dict[Path, str], no_color: bool) -> 
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    from rvhv.cli.terminal import rich_console
+    from rvhv.cli.terminal import rich_console, show
 
     console = rich_console(sys.stdout, no_color=no_color)
     ran = Counter(outcome.family for outcome in outcomes)
@@ -150,8 +150,8 @@ def _show(outcomes: list[Outcome], skipped: dict[Path, str], no_color: bool) -> 
     for family in sorted({family for family, _ in ran}):
         cells = [_cell(good[family, variant], ran[family, variant]) for variant in variants]
         table.add_row(family, *cells, style="" if all(good[family, v] == ran[family, v] for v in variants) else "red")
-    console.print(table)
-    console.print()
+    show(console, table)
+    show(console, "")
     for outcome in outcomes:
         if not outcome.passed:
             console.print(printable(f"{outcome.path.name}: {outcome.failure}"), style="red", soft_wrap=True)

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
 PIPE_WIDTH = 110  # columns of a table that goes to a file or a pipe
 
@@ -51,3 +51,10 @@ def rich_console(out: TextIO | None = None, *, no_color: bool = False) -> Consol
         emoji=False,
         soft_wrap=False,
     )
+
+
+def show(console: Console, what: RenderableType) -> None:
+    """Prints without the spaces that fill up a table's lines."""
+    with console.capture() as captured:
+        console.print(what)
+    console.file.write("".join(f"{line.rstrip(' ')}\n" for line in captured.get().splitlines()))
