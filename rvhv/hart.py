@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from rvhv import build
 from rvhv.core.memory import PAGE, Buffer, Memory, MemoryRangeError
-from rvhv.core.registry import ISA
 from rvhv.core.ops import Op
+from rvhv.core.registry import ISA
 from rvhv.cpu import state as layout
+from rvhv.cpu.csrs import HS_INTERRUPTS
 from rvhv.cpu.state import ARCH_BYTES, ARCH_WORDS, CONTEXTS_BASE, NO_RESERVATION, SLOT, TRACE_WORDS, Prv
 
 MASK64 = (1 << 64) - 1
-# reset: M-mode, everything bare; comparisons that never come; UXL, SXL and VSXL are fixed by their rows
-RESET = {"prv": Prv.M, "stimecmp": MASK64, "vstimecmp": MASK64, "reservation": NO_RESERVATION}
+# reset: M-mode, everything bare; comparisons that never come; UXL, SXL and VSXL are fixed by their rows; of mideleg the bits
+# that are read-only one must be in the slot, which deciding about interrupts looks at
+RESET = {"prv": Prv.M, "mideleg": HS_INTERRUPTS, "stimecmp": MASK64, "vstimecmp": MASK64, "reservation": NO_RESERVATION}
 
 
 class Hart:

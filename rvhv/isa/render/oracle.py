@@ -1,7 +1,7 @@
 """The oracle: rows as Python big-int functions, and a small machine of its own that runs them.
 
 Slow, plain and independent of every njit function: what the interpreter and the translator are compared with. The machine has
-M, S and U mode on flat memory, without translation, interrupts and the modes of the H extension.
+M, S and U mode on flat memory, with traps and interrupts, without translation and the modes of the H extension.
 """
 
 from __future__ import annotations
@@ -32,6 +32,21 @@ MSTATUS_MPP_LO, MSTATUS_MPP = 11, 3 << 11
 MSTATUS_MPRV, MSTATUS_TVM, MSTATUS_TW, MSTATUS_TSR = 1 << 17, 1 << 20, 1 << 21, 1 << 22
 MSTATUS_GVA, MSTATUS_MPV = 1 << 38, 1 << 39
 HSTATUS_GVA, HSTATUS_SPV = 1 << 6, 1 << 7
+INTERRUPT = 1 << 63
+# Privileged ISA, "Machine Interrupt Registers": the order in which simultaneous interrupts for one mode are taken
+INTERRUPT_PRIORITY = (
+    "machine_external_interrupt",
+    "machine_software_interrupt",
+    "machine_timer_interrupt",
+    "supervisor_external_interrupt",
+    "supervisor_software_interrupt",
+    "supervisor_timer_interrupt",
+    "supervisor_guest_external_interrupt",
+    "virtual_supervisor_external_interrupt",
+    "virtual_supervisor_software_interrupt",
+    "virtual_supervisor_timer_interrupt",
+)
+ENVCFG_STCE = 63
 STEPS_PER_TICK = 100
 
 
@@ -114,7 +129,8 @@ def operand_leaves(insn: Insn, fields: Mapping[str, int], register: Callable[[in
 
 @dataclass(frozen=True)
 class Trap:
-    """A trap that was taken: the cause's name and code, the trap value, and the pc it came from."""
+    """A trap that was taken: the cause's name and code (its top bit set for an interrupt), the trap value, and the pc it
+    came from."""
 
     name: str
     code: int
@@ -210,12 +226,31 @@ class OracleMachine:
 
     def pending(self) -> int:
         """The whole of mip: software's bits, hvip's, and what Sstc drives."""
-        value = self.csrs.get("mip", 0) | self.csrs.get("hvip", 0)
-        cause = self.registry.causes.get("supervisor_timer_interrupt")
-        if cause is not None and self.csrs.get("menvcfg", 0) >> 63:
-            value &= ~(1 << cause.code)
-            value |= int(self._slot("time") >= self.csrs.get("stimecmp", 0)) << cause.code
+        value, now = self.csrs.get("mip", 0) | self.csrs.get("hvip", 0), self._slot("time")
+        if self.csrs.get("menvcfg", 0) >> ENVCFG_STCE & 1:
+            stip = 1 << self.registry.causes["supervisor_timer_interrupt"].code
+            value = value | stip if now >= self.csrs.get("stimecmp", 0) else value & ~stip
+            if self.csrs.get("henvcfg", 0) >> ENVCFG_STCE & 1:
+                guest_now = (now + self.csrs.get("htimedelta", 0)) & MASK64
+                if guest_now >= self.csrs.get("vstimecmp", 0):
+                    value |= 1 << self.registry.causes["virtual_supervisor_timer_interrupt"].code
         return value
+
+    def _interrupt(self) -> str | None:
+        """The name of the interrupt that is taken before the next instruction."""
+        ready = self.pending() & self.csrs.get("mie", 0)
+        status, to_s = self.csrs.get("mstatus", 0), self.csrs.get("mideleg", 0)
+        for_m, for_s = ready & ~to_s, ready & to_s & ~self.csrs.get("hideleg", 0)
+        if self.prv == M and not status & MSTATUS_MIE:
+            for_m = 0
+        if self.prv == M or (self.prv == S and not status & MSTATUS_SIE):
+            for_s = 0
+        for chosen in (for_m, for_s):
+            for name in INTERRUPT_PRIORITY:
+                cause = self.registry.causes.get(name)
+                if cause is not None and chosen >> cause.code & 1:
+                    return name
+        return None
 
     def _slot(self, name: str) -> int:
         match name:
@@ -317,18 +352,24 @@ class OracleMachine:
         cause = self.registry.causes[name]
         tval = {"zero": 0, "pc": self.pc, "gva": gva, "insn": self._word}[cause.tval]
         status, prv, pc = self.csrs.get("mstatus", 0), self.prv, self.pc
-        if prv != M and self.csrs.get("medeleg", 0) >> cause.code & 1:
+        delegated = self.csrs.get("mideleg" if cause.interrupt else "medeleg", 0) >> cause.code & 1
+        if prv != M and delegated:
             mode, self.csrs["prv"] = "s", S
             status = self._stack(status, MSTATUS_SIE, MSTATUS_SPIE) & ~MSTATUS_SPP | (MSTATUS_SPP if prv else 0)
             self.csrs["hstatus"] = self.csrs.get("hstatus", 0) & ~(HSTATUS_SPV | HSTATUS_GVA)
+            self.csrs["htval"] = self.csrs["htinst"] = 0
         else:
             mode, self.csrs["prv"] = "m", M
             status = self._stack(status, MSTATUS_MIE, MSTATUS_MPIE) & ~(MSTATUS_MPP | MSTATUS_MPV | MSTATUS_GVA)
             status |= prv << MSTATUS_MPP_LO
-        self.csrs |= {"mstatus": status, f"{mode}cause": cause.code, f"{mode}epc": pc, f"{mode}tval": tval}
-        self.pc = self.csrs.get(f"{mode}tvec", 0) & ~3
+            self.csrs["mtval2"] = self.csrs["mtinst"] = 0
+        code = cause.code | (INTERRUPT if cause.interrupt else 0)
+        self.csrs |= {"mstatus": status, f"{mode}cause": code, f"{mode}epc": pc, f"{mode}tval": tval}
+        vector = self.csrs.get(f"{mode}tvec", 0)
+        offset = 4 * cause.code if cause.interrupt and vector & 1 else 0
+        self.pc = ((vector & ~3) + offset) & MASK64
         self.reservation = None
-        return Trap(name, cause.code, tval, pc)
+        return Trap(name, code, tval, pc)
 
     @staticmethod
     def _stack(status: int, enable: int, previous: int) -> int:
@@ -353,7 +394,10 @@ class OracleMachine:
         return self._decoded[word]
 
     def step(self) -> Trap | None:
-        """Run one instruction; the trap it raised, if any, has been taken."""
+        """Take a pending interrupt or run one instruction; the trap, if any, has been taken."""
+        if self.csrs.get("mie", 0) and (interrupt := self._interrupt()) is not None:
+            self.steps += 1
+            return self._take(interrupt, 0)
         try:
             self._word = self._fetch()
             decoded = self._decode(self._word)
