@@ -15,7 +15,8 @@ from rvhv.isa.expr import E, Operand, leaf, lift
 
 @dataclass(frozen=True)
 class Load:
-    """t = `size` bytes at gva `addr`, sign- or zero-extended. `via` "data" obeys the current mode; "hlv" and "hlvx" the VS-stage view."""
+    """t = `size` bytes at gva `addr`, sign- or zero-extended. `via` "data" obeys the current mode; "hlv" and "hlvx" the
+    VS-stage view."""
 
     temp: str
     addr: E

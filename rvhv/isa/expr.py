@@ -75,7 +75,7 @@ class E:
     """A node: `op` is a key of `OPS`, or "leaf" (args: its name) or "const" (args: its value)."""
 
     op: str
-    args: tuple["E | str | int", ...] = ()
+    args: tuple[E | str | int, ...] = ()
 
     @cached_property
     def _hash(self) -> int:

@@ -50,7 +50,7 @@ class Compressed:
     encoding: Encoding
     syntax: str
     base: str
-    operands: dict[str, "str | int"]
+    operands: dict[str, str | int]
     where: Callable[[dict[str, int]], bool] = field(default=lambda f: True)
 
     def expand(self, fields: dict[str, int]) -> dict[str, int]:
@@ -88,7 +88,9 @@ class CsrField:
         return ((1 << (self.hi - self.lo + 1)) - 1) << self.lo
 
 
-def bits(name: str, hi: int, lo: int | None = None, *, warl: Callable[[E, E], E] | None = None, fixed: int | None = None) -> CsrField:
+def bits(
+    name: str, hi: int, lo: int | None = None, *, warl: Callable[[E, E], E] | None = None, fixed: int | None = None
+) -> CsrField:
     return CsrField(name, hi, hi if lo is None else lo, warl, fixed)
 
 
@@ -199,7 +201,7 @@ class Registry:
         syntax: str,
         base: str,
         where: Callable[[dict[str, int]], bool] = lambda f: True,
-        **operands: "str | int",
+        **operands: str | int,
     ) -> None:
         """Add a compressed encoding of the base instruction `base`."""
         if name in self.compressed:
@@ -227,7 +229,8 @@ class Registry:
             fixed = sum(f.fixed << f.lo for f in fields if f.fixed)
             read = slot | fixed if fixed else slot
         if writes is None:
-            writes = () if number >> 10 == 3 else ((name, write_fields(fields, leaf("value"), slot) if fields else leaf("value")),)
+            written = write_fields(fields, leaf("value"), slot) if fields else leaf("value")
+            writes = () if number >> 10 == 3 else ((name, written),)
         if name in self.csrs:
             raise ValueError(f"CSR {name}: described twice")
         self.csrs[name] = Csr(name, number, read, writes, fields, vs, guards, plain, storage)

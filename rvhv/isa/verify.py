@@ -109,7 +109,7 @@ def check_insn(insn: Insn) -> list[Problem]:
 
 
 def check_overlaps(registry: Registry) -> list[Problem]:
-    """No word matches two instructions; compressed rows may share bits only if their `where` tells them apart (see the 65,536 sweep)."""
+    """No word matches two instructions, and no halfword two compressed rows that their `where` does not tell apart."""
     problems = []
     for a, b in combinations(registry.insns.values(), 2):
         if (a.encoding.match ^ b.encoding.match) & a.encoding.mask & b.encoding.mask == 0:

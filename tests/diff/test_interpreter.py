@@ -283,6 +283,39 @@ def test_program(n: int, pair: Pair) -> None:
             break
 
 
+@pytest.mark.parametrize("by", ["guest", "python"])
+def test_changed_code_is_decoded_anew(by: str, pair: Pair) -> None:
+    """An instruction runs, some of its bytes are overwritten, and what is there then runs: no fence, at any place in lines
+    and pages, by the guest's stores of any size and alignment or by Python's writes."""
+    rng = rng_for("changed", by)
+    plain = [row for row in ROWS if row.plain and not row.touches_memory and not row.insn.jumps]
+    stores = [ASM.assemble(f"{name} a1, 0(a0)").to_bytes(4, "little") for name in ("sb", "sh", "sw", "sd")]
+
+    def some_word() -> bytes:
+        row = rng.choice(plain)
+        return random_case(row, ISA, rng, DATA, RAM).word.to_bytes(row.length, "little")
+
+    for n in range(int(400 * SCALE)):
+        line = rng.randrange(RAM.start + 0x1000, RAM.start + 0x3000, rng.choice((64, 4096)))
+        pc = line + 2 * rng.randint(-4, 4)
+        pair.write(pc, some_word() + some_word())
+        for again in range(3):
+            pair.set("pc", pc)
+            pair.registers([value(rng) for _ in range(32)])
+            pair.run(2)  # a trap on what the bytes have become is as good as anything
+            pair.check("changed", by, f"{n}.{again}: {pair.memory.read(pc, 8).hex()} at {pc:#x}")
+            size = rng.randrange(4)
+            new, where = (some_word() + some_word())[:8], pc + rng.randint(-2, 4)
+            if by == "python":
+                pair.write(where, new[: rng.randint(1, len(new))])
+                continue
+            pair.write(RAM.start, stores[size])
+            pair.set("prv", M)
+            pair.set("pc", RAM.start)
+            pair.registers([*[0] * 10, where, int.from_bytes(new, "little"), *[0] * 20])
+            pair.run(1)
+
+
 @pytest.mark.parametrize("n", range(int(40 * SCALE)))
 def test_chaos(n: int, pair: Pair) -> None:
     """Memory full of random rows that run, overwrite each other and trap into themselves, in every mode."""

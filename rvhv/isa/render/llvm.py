@@ -93,10 +93,10 @@ class RowBuilder:
                 case Branch(cond, target):
                     # read before rd is written: jalr's rd may be its rs1
                     c, t = self.condition(cond), self.value(target)
-                    transfer = lambda c=c, t=t: self.sink.branch(c, t)  # type: ignore[misc]  # noqa: E731
+                    transfer = lambda c=c, t=t: self.sink.branch(c, t)  # noqa: E731
                 case Jump(target):
                     t = self.value(target)
-                    transfer = lambda t=t: self.sink.jump(t)  # type: ignore[misc]  # noqa: E731
+                    transfer = lambda t=t: self.sink.jump(t)  # noqa: E731
                 case _:
                     self._effect(effect)
         if insn.result is not None:
