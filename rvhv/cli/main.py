@@ -25,6 +25,9 @@ def entry() -> None:
         import signal
 
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # from here on the interpreter only tears itself down
+        # CPython ends by the signal, not with our code, when the last `exec` of a string was interrupted, even if that
+        # was handled (dataclasses and named tuples use it while modules load); one that succeeds clears this.
+        exec("")
         if code == BROKEN_PIPE:
             import os
 
