@@ -13,7 +13,7 @@ import logging
 import math
 import os
 import platform
-import struct
+import subprocess
 import sys
 import tempfile
 import threading
@@ -23,6 +23,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rvhv.core.blob import MAGIC, Blob
 from rvhv.errors import InternalError
 
 if TYPE_CHECKING:
@@ -40,10 +41,8 @@ Entry = Callable[[int, int, int], int]
 
 PACKAGE = Path(__file__).parent
 SOURCES = ("isa", "cpu", "hext", "core")
-MAGIC = b"rvhv-machine-1\n"
-HEADER = struct.Struct("<32sIII")  # sha256 of the rest; lengths of symbol, tables, object
 CHECKED = os.environ.get("NUMBA_BOUNDSCHECK") == "1"  # then numba runs the functions itself and checks every index
-EXPECTED_SECONDS = 12.0  # of compilation, for the progress bar only
+EXPECTED_SECONDS = 16.0  # of compilation, for the progress bar only
 
 
 def cache_folder() -> Path:
@@ -88,38 +87,14 @@ def is_cached() -> bool:
     return CHECKED or _native is not None or _read(_file()) is not None
 
 
-class _Blob:
-    """The contents of a cache file: entry symbol, decode tables, object code."""
-
-    def __init__(self, symbol: str, tables: bytes, code: bytes) -> None:
-        self.symbol, self.tables, self.code = symbol, tables, code
-
-    def pack(self) -> bytes:
-        name = self.symbol.encode()
-        rest = name + self.tables + self.code
-        return MAGIC + HEADER.pack(hashlib.sha256(rest).digest(), len(name), len(self.tables), len(self.code)) + rest
-
-    @staticmethod
-    def unpack(data: bytes) -> _Blob | None:
-        """None when the bytes are not what `pack` wrote."""
-        start = len(MAGIC) + HEADER.size
-        if not data.startswith(MAGIC) or len(data) < start:
-            return None
-        digest, names, tables, code = HEADER.unpack_from(data, len(MAGIC))
-        rest = data[start:]
-        if len(rest) != names + tables + code or hashlib.sha256(rest).digest() != digest:
-            return None
-        return _Blob(rest[:names].decode(), rest[names : names + tables], rest[names + tables :])
-
-
-def _read(path: Path) -> _Blob | None:
+def _read(path: Path) -> Blob | None:
     try:
-        return _Blob.unpack(path.read_bytes())
+        return Blob.unpack(path.read_bytes())
     except OSError:
         return None
 
 
-def _write(path: Path, blob: _Blob) -> None:
+def _write(path: Path, blob: Blob) -> None:
     """Atomically: readers see the old file, no file, or the whole new one."""
     fd, name = tempfile.mkstemp(prefix=path.stem, suffix=".tmp", dir=path.parent)
     try:
@@ -131,30 +106,22 @@ def _write(path: Path, blob: _Blob) -> None:
         raise
 
 
-def _build_entry() -> tuple[Any, list[int]]:
-    """The njit entry point and the decode tables, from the rows."""
-    from rvhv.core.registry import ISA
-    from rvhv.core.runtime import make_entry
-    from rvhv.core.source import interpreter_source
-    from rvhv.cpu.predecode import build_tables
+def compile_machine() -> Blob:
+    """Compile everything with numba, in a process of its own: numba never enters this one, and its progress can be shown.
 
-    source = interpreter_source(ISA)
-    names: dict[str, Any] = {"__name__": "rvhv_interpreter"}
-    exec(compile(source, "<interpreter>", "exec"), names)
-    return make_entry(names["interpret"], names["csr_read"], names["csr_write"]), build_tables(ISA)
-
-
-def _table_bytes(words: list[int]) -> bytes:
-    return struct.pack(f"<{len(words)}Q", *words)
-
-
-def compile_machine() -> _Blob:
-    """Compile everything with numba. Takes seconds; nothing is read from or written to disk."""
-    from rvhv.cpu.njit import compile_entry
-
-    entry, tables = _build_entry()
-    symbol, code = compile_entry(entry)
-    return _Blob(symbol, _table_bytes(tables), code)
+    Takes seconds. Raises InternalError when it fails.
+    """
+    with tempfile.TemporaryDirectory(prefix="rvhv-") as folder:
+        out = Path(folder) / "machine.bin"
+        environment = os.environ | {"NUMBA_OPT": "0", "PYTHONPATH": str(PACKAGE.parent)}
+        command = [sys.executable, "-m", "rvhv.core.compile", str(out)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        blob = _read(out)
+        if blob is None:
+            last = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+            log.debug("%s", done.stderr)
+            raise InternalError(f"the machine could not be compiled: {last[0]}")
+        return blob
 
 
 class _Ticker:
@@ -183,7 +150,7 @@ class _Ticker:
             self._progress(self._text, 1.0)
 
 
-def _obtain(progress: Progress | None) -> _Blob:
+def _obtain(progress: Progress | None) -> Blob:
     """The compiled machine from the cache, or built and put there; once among processes that start together."""
     path = _file()
     blob = _read(path)
@@ -232,7 +199,7 @@ def _try(lock: Any) -> bool:
 class _Native:
     """The loaded object: address of the entry, and the tables. Source: the MCJIT of llvmlite, which keeps it alive."""
 
-    def __init__(self, blob: _Blob) -> None:
+    def __init__(self, blob: Blob) -> None:
         import llvmlite.binding as llvm
 
         llvm.initialize_native_target()
@@ -289,7 +256,9 @@ def bind(state: Buffer, ram: Buffer, frames: Buffer, code: Buffer) -> Entry:
 def _checked_parts() -> tuple[Any, Any]:
     import numpy as np
 
-    entry, tables = _build_entry()
+    from rvhv.core.compile import build_entry
+
+    entry, tables = build_entry()
     return entry, np.array(tables, np.uint64)
 
 

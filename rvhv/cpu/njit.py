@@ -8,12 +8,16 @@ made of indexed bytes, so that numba checks it.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
+from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
@@ -187,10 +191,34 @@ def _array_at(dtype: Any) -> Any:
 u64_array_at, u8_array_at = _array_at(types.uint64), _array_at(types.uint8)
 
 
+# the interpreter's loop keeps its registers to itself: what it calls off the hot path stays out of it (three times faster)
+APART = ("interpret", "exec_", "decode_at", "fetch_cross", "load_slow", "store_slow", "illegal")
+
+
+CODEGEN_LEVEL = 2
+
+
+@contextmanager
+def _only_ir(codegen: Any) -> Iterator[None]:
+    """Keep numba from generating native code for every function on the way to the one that is wanted.
+
+    Its library objects are finished by handing them to an execution engine; here each is only linked into its callers.
+    """
+    engine = codegen._engine
+    codegen._add_module = lambda module: None
+    codegen.set_env = lambda name, environment: None
+    engine.finalize_object = lambda: None
+    try:
+        yield
+    finally:
+        del codegen._add_module, codegen.set_env, engine.finalize_object
+
+
 def compile_entry(entry: Any) -> tuple[str, bytes]:
     """Compile entry(st, ram, fr, code, tab, op, a, b) as a C function of (result*, error**, context, op, a, b).
 
-    Returns its symbol and a relocatable object that needs nothing but the C library.
+    Returns its symbol and a relocatable object that needs nothing but the C library. Meant for a process of its own with
+    NUMBA_OPT=0, where nothing is optimised until everything is in one module.
     """
     u64 = types.uint64
     zero, two, four, six, eight = (np.uint64(n) for n in (0, 2, 4, 6, 8))
@@ -203,9 +231,25 @@ def compile_entry(entry: Any) -> tuple[str, bytes]:
         tab = u64_array_at(context, eight)
         return entry(st, ram, fr, code, tab, op, a, b)
 
-    dispatcher = njit(u64(u64, u64, u64, u64), **OPTIONS)(native)
+    with _only_ir(cpu_target.target_context.codegen()):
+        dispatcher = njit(u64(u64, u64, u64, u64), **OPTIONS)(native)
     (compiled,) = dispatcher.overloads.values()
-    library = compiled.library
-    # one object out of the final module: asking numba's engine for it would generate code for every library on the way
-    code = library.codegen._tm.emit_object(library._final_module)
-    return compiled.fndesc.llvm_func_name, code
+    symbol = compiled.fndesc.llvm_func_name
+    module = compiled.library._final_module
+    for function in module.functions:
+        if any(name in function.name for name in APART):
+            function.add_function_attribute("noinline")
+        if function.name != symbol and not function.is_declaration:
+            function.linkage = "internal"
+    machine = llvm.Target.from_default_triple().create_target_machine(
+        cpu=llvm.get_host_cpu_name(),
+        features=llvm.get_host_cpu_features().flatten(),
+        opt=CODEGEN_LEVEL,
+        reloc="pic",
+        jit=True,
+    )
+    tuning = llvm.create_pipeline_tuning_options(speed_level=3)
+    tuning.loop_vectorization = tuning.slp_vectorization = tuning.loop_unrolling = False
+    builder = llvm.create_pass_builder(machine, tuning)
+    builder.getModulePassManager().run(module, builder)
+    return symbol, machine.emit_object(module)

@@ -1,0 +1,33 @@
+"""The file that a compiled machine is kept in: entry symbol, decode tables, object code, and a checksum over them."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+
+MAGIC = b"rvhv-machine-1\n"
+HEADER = struct.Struct("<32sIII")  # sha256 of the rest; lengths of symbol, tables, object
+
+
+class Blob:
+    """The contents of such a file."""
+
+    def __init__(self, symbol: str, tables: bytes, code: bytes) -> None:
+        self.symbol, self.tables, self.code = symbol, tables, code
+
+    def pack(self) -> bytes:
+        name = self.symbol.encode()
+        rest = name + self.tables + self.code
+        return MAGIC + HEADER.pack(hashlib.sha256(rest).digest(), len(name), len(self.tables), len(self.code)) + rest
+
+    @staticmethod
+    def unpack(data: bytes) -> Blob | None:
+        """None when the bytes are not what `pack` wrote."""
+        start = len(MAGIC) + HEADER.size
+        if not data.startswith(MAGIC) or len(data) < start:
+            return None
+        digest, names, tables, code = HEADER.unpack_from(data, len(MAGIC))
+        rest = data[start:]
+        if len(rest) != names + tables + code or hashlib.sha256(rest).digest() != digest:
+            return None
+        return Blob(rest[:names].decode(), rest[names : names + tables], rest[names + tables :])

@@ -1,0 +1,32 @@
+"""Compiling the machine: `python -m rvhv.core.compile FILE` writes it; `rvhv.build` runs that in a process of its own."""
+
+from __future__ import annotations
+
+import struct
+import sys
+from pathlib import Path
+from typing import Any
+
+from rvhv.core.blob import Blob
+from rvhv.core.registry import ISA
+from rvhv.core.runtime import make_entry
+from rvhv.core.source import interpreter_source
+from rvhv.cpu.njit import compile_entry
+from rvhv.cpu.predecode import build_tables
+
+
+def build_entry() -> tuple[Any, list[int]]:
+    """The njit entry point and the decode tables, from the rows."""
+    names: dict[str, Any] = {"__name__": "rvhv_interpreter"}
+    exec(compile(interpreter_source(ISA), "<interpreter>", "exec"), names)
+    return make_entry(names["interpret"], names["csr_read"], names["csr_write"]), build_tables(ISA)
+
+
+def main(out: Path) -> None:
+    entry, tables = build_entry()
+    symbol, code = compile_entry(entry)
+    out.write_bytes(Blob(symbol, struct.pack(f"<{len(tables)}Q", *tables), code).pack())
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
