@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rvhv.core.blob import MAGIC, Blob
+from rvhv.cpu.context import CONTEXT_LENGTH, DOOR, Context
 from rvhv.errors import InternalError
 
 if TYPE_CHECKING:
@@ -197,7 +198,7 @@ def _try(lock: Any) -> bool:
 
 
 class _Native:
-    """The loaded object: address of the entry, and the tables. Source: the MCJIT of llvmlite, which keeps it alive."""
+    """The loaded object: its door, and the tables. Source: the MCJIT of llvmlite, which keeps it alive."""
 
     def __init__(self, blob: Blob) -> None:
         import llvmlite.binding as llvm
@@ -208,12 +209,11 @@ class _Native:
         self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
         self._engine.add_object_file(llvm.ObjectFileRef.from_data(blob.code))
         self._engine.finalize_object()
-        address = self._engine.get_function_address(blob.symbol)
+        address = self._engine.get_function_address(DOOR)
         if not address:
-            raise InternalError(f"the compiled machine has no symbol {blob.symbol}")
+            raise InternalError(f"the compiled machine has no symbol {DOOR}")
         self.tables = blob.tables
-        u64 = ctypes.c_uint64
-        self.function = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, *[u64] * 4)(address)
+        self.function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(address)
 
 
 _native: _Native | None = None
@@ -234,20 +234,20 @@ def bind(state: Buffer, ram: Buffer, frames: Buffer, code: Buffer) -> Entry:
     assert _native is not None
     native, function = _native, _native.function
     tables = ctypes.create_string_buffer(native.tables, len(native.tables))
-    words = []
-    for buffer in (state, ram, frames, code):
-        words += [buffer.address, buffer.items]
-    context = (ctypes.c_uint64 * 10)(*words, ctypes.addressof(tables), len(native.tables) // 8)
-    result = ctypes.c_uint64()
-    result_at, error_at = ctypes.addressof(result), ctypes.addressof(ctypes.c_uint64())
-    error = ctypes.c_uint64()
-    error_at = ctypes.addressof(error)
-    context_at = ctypes.addressof(context)
-    keep = (tables, context, result, error, native)
+    context = (ctypes.c_uint64 * CONTEXT_LENGTH)()
+    for at, buffer in ((Context.STATE, state), (Context.RAM, ram), (Context.FRAMES, frames), (Context.CODE, code)):
+        context[at], context[at + 1] = buffer.address, buffer.items
+    context[Context.TABLES], context[Context.TABLES + 1] = ctypes.addressof(tables), len(native.tables) // 8
+    words: memoryview[int] = memoryview(context).cast("B").cast("Q")
+    pointer = ctypes.c_void_p(ctypes.addressof(context))
+    op_at, a_at, b_at, result_at = (int(word) for word in (Context.OP, Context.A, Context.B, Context.RESULT))
 
-    def entry(op: int, a: int = 0, b: int = 0, _keep: object = keep) -> int:
-        function(result_at, error_at, context_at, op, a, b)
-        return result.value
+    def entry(op: int, a: int = 0, b: int = 0, _keep: object = (tables, context, native)) -> int:
+        words[op_at] = op
+        words[a_at] = a
+        words[b_at] = b
+        function(pointer)
+        return words[result_at]
 
     return entry
 

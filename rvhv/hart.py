@@ -11,6 +11,8 @@ from rvhv.cpu.csrs import HS_INTERRUPTS
 from rvhv.cpu.state import ARCH_BYTES, ARCH_WORDS, CONTEXTS_BASE, NO_RESERVATION, SLOT, TRACE_WORDS, Prv
 
 MASK64 = (1 << 64) - 1
+RUN, SRET, READ_CSR, WRITE_CSR = (int(op) for op in (Op.RUN, Op.SRET, Op.READ_CSR, Op.WRITE_CSR))  # called for every exit
+NUMBERS = {name: csr.number for name, csr in ISA.csrs.items()}
 # reset: M-mode, everything bare; comparisons that never come; UXL, SXL and VSXL are fixed by their rows; of mideleg the bits
 # that are read-only one must be in the slot, which deciding about interrupts looks at
 RESET = {"prv": Prv.M, "mideleg": HS_INTERRUPTS, "stimecmp": MASK64, "vstimecmp": MASK64, "reservation": NO_RESERVATION}
@@ -41,19 +43,19 @@ class Hart:
 
     def run(self, budget: int) -> int:
         """Run at most `budget` steps; returns an `rvhv.cpu.state.Exit`."""
-        return self._entry(Op.RUN, budget, 0)
+        return self._entry(RUN, budget)
 
     def read_csr(self, name: str) -> int:
         """The CSR as M-mode reads it. Raises KeyError for a name that no row has."""
-        return self._entry(Op.READ_CSR, ISA.csrs[name].number, 0)
+        return self._entry(READ_CSR, NUMBERS[name])
 
     def write_csr(self, name: str, value: int) -> None:
         """Write through the row's WARL rule, as M-mode would."""
-        self._entry(Op.WRITE_CSR, ISA.csrs[name].number, value)
+        self._entry(WRITE_CSR, NUMBERS[name], value)
 
     def sret(self) -> None:
         """Execute the `sret` row as HS-mode: how Python, being the HS-mode software, resumes a guest."""
-        self._entry(Op.SRET, 0, 0)
+        self._entry(SRET)
 
     def translate(self, gva: int, access: int) -> int | None:
         """The spa that VS- or VU-mode (hstatus.SPVP) reaches at `gva`; access 1 read, 2 write, 8 execute. None when it faults."""
@@ -73,7 +75,7 @@ class Hart:
 
     def flush(self) -> None:
         """Drop every cache; never changes what a run does."""
-        self._entry(Op.FLUSH, 0, 0)
+        self._entry(Op.FLUSH)
 
     def save(self, block: bytearray) -> None:
         """Copy the architectural state to `block` (ARCH_BYTES long)."""

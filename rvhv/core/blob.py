@@ -1,4 +1,4 @@
-"""The file that a compiled machine is kept in: entry symbol, decode tables, object code, and a checksum over them."""
+"""The file that a compiled machine is kept in: decode tables, object code, and a checksum over them."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ import hashlib
 import struct
 
 MAGIC = b"rvhv-machine-1\n"
-HEADER = struct.Struct("<32sIII")  # sha256 of the rest; lengths of symbol, tables, object
+HEADER = struct.Struct("<32sII")  # sha256 of the rest; lengths of tables and object
 
 
 class Blob:
     """The contents of such a file."""
 
-    def __init__(self, symbol: str, tables: bytes, code: bytes) -> None:
-        self.symbol, self.tables, self.code = symbol, tables, code
+    def __init__(self, tables: bytes, code: bytes) -> None:
+        self.tables, self.code = tables, code
 
     def pack(self) -> bytes:
-        name = self.symbol.encode()
-        rest = name + self.tables + self.code
-        return MAGIC + HEADER.pack(hashlib.sha256(rest).digest(), len(name), len(self.tables), len(self.code)) + rest
+        rest = self.tables + self.code
+        return MAGIC + HEADER.pack(hashlib.sha256(rest).digest(), len(self.tables), len(self.code)) + rest
 
     @staticmethod
     def unpack(data: bytes) -> Blob | None:
@@ -26,8 +25,8 @@ class Blob:
         start = len(MAGIC) + HEADER.size
         if not data.startswith(MAGIC) or len(data) < start:
             return None
-        digest, names, tables, code = HEADER.unpack_from(data, len(MAGIC))
+        digest, tables, code = HEADER.unpack_from(data, len(MAGIC))
         rest = data[start:]
-        if len(rest) != names + tables + code or hashlib.sha256(rest).digest() != digest:
+        if len(rest) != tables + code or hashlib.sha256(rest).digest() != digest:
             return None
-        return Blob(rest[:names].decode(), rest[names : names + tables], rest[names + tables :])
+        return Blob(rest[:tables], rest[tables:])

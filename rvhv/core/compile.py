@@ -11,6 +11,7 @@ from rvhv.core.blob import Blob
 from rvhv.core.registry import ISA
 from rvhv.core.runtime import make_entry
 from rvhv.core.source import interpreter_source
+from rvhv.cpu.context import DOOR
 from rvhv.cpu.njit import compile_entry
 from rvhv.cpu.predecode import build_tables
 
@@ -24,8 +25,8 @@ def build_entry() -> tuple[Any, list[int]]:
 
 def main(out: Path) -> None:
     entry, tables = build_entry()
-    symbol, code = compile_entry(entry)
-    out.write_bytes(Blob(symbol, struct.pack(f"<{len(tables)}Q", *tables), code).pack())
+    code = compile_entry(entry, DOOR)
+    out.write_bytes(Blob(struct.pack(f"<{len(tables)}Q", *tables), code).pack())
 
 
 if __name__ == "__main__":

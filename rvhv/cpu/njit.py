@@ -21,6 +21,8 @@ from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
+from rvhv.cpu.context import Context
+
 BOUNDSCHECK = os.environ.get("NUMBA_BOUNDSCHECK") == "1"
 OPTIONS: dict[str, Any] = dict(error_model="numpy", nogil=True)
 if not BOUNDSCHECK:
@@ -214,32 +216,53 @@ def _only_ir(codegen: Any) -> Iterator[None]:
         del codegen._add_module, codegen.set_env, engine.finalize_object
 
 
-def compile_entry(entry: Any) -> tuple[str, bytes]:
-    """Compile entry(st, ram, fr, code, tab, op, a, b) as a C function of (result*, error**, context, op, a, b).
+# a C function of one pointer, which is what ctypes calls fastest: op, a and b are read from the context, the result is put there
+DOOR = """
+declare i32 @{target}(ptr, ptr, i64, i64, i64, i64)
+define void @{door}(ptr %context) {{
+  %op_at = getelementptr i64, ptr %context, i64 {op}
+  %a_at = getelementptr i64, ptr %context, i64 {a}
+  %b_at = getelementptr i64, ptr %context, i64 {b}
+  %result_at = getelementptr i64, ptr %context, i64 {result}
+  %error_at = getelementptr i64, ptr %context, i64 {error}
+  %op = load i64, ptr %op_at
+  %a = load i64, ptr %a_at
+  %b = load i64, ptr %b_at
+  %address = ptrtoint ptr %context to i64
+  %status = call i32 @{target}(ptr %result_at, ptr %error_at, i64 %address, i64 %op, i64 %a, i64 %b)
+  ret void
+}}
+"""
 
-    Returns its symbol and a relocatable object that needs nothing but the C library. Meant for a process of its own with
-    NUMBA_OPT=0, where nothing is optimised until everything is in one module.
+
+def compile_entry(entry: Any, door: str) -> bytes:
+    """Compile entry(st, ram, fr, code, tab, op, a, b) as the C function `door` of one pointer, to a context (`rvhv.cpu.context`).
+
+    Returns a relocatable object that needs nothing but the C library. Meant for a process of its own with NUMBA_OPT=0, where
+    nothing is optimised until everything is in one module.
     """
     u64 = types.uint64
-    zero, two, four, six, eight = (np.uint64(n) for n in (0, 2, 4, 6, 8))
+    at_st, at_ram, at_fr, at_code, at_tab = (np.uint64(w) for w in (Context.STATE, Context.RAM, Context.FRAMES, Context.CODE, Context.TABLES))
 
     def native(context, op, a, b):  # type: ignore[no-untyped-def]
-        st = u64_array_at(context, zero)
-        ram = u8_array_at(context, two)
-        fr = u64_array_at(context, four)
-        code = u64_array_at(context, six)
-        tab = u64_array_at(context, eight)
+        st = u64_array_at(context, at_st)
+        ram = u8_array_at(context, at_ram)
+        fr = u64_array_at(context, at_fr)
+        code = u64_array_at(context, at_code)
+        tab = u64_array_at(context, at_tab)
         return entry(st, ram, fr, code, tab, op, a, b)
 
     with _only_ir(cpu_target.target_context.codegen()):
         dispatcher = njit(u64(u64, u64, u64, u64), **OPTIONS)(native)
     (compiled,) = dispatcher.overloads.values()
-    symbol = compiled.fndesc.llvm_func_name
     module = compiled.library._final_module
+    target = compiled.fndesc.llvm_func_name
+    words = {word.name.lower(): word.value for word in Context}
+    module.link_in(llvm.parse_assembly(DOOR.format(target=f'"{target}"', door=door, **words)))
     for function in module.functions:
         if any(name in function.name for name in APART):
             function.add_function_attribute("noinline")
-        if function.name != symbol and not function.is_declaration:
+        if function.name != door and not function.is_declaration:
             function.linkage = "internal"
     machine = llvm.Target.from_default_triple().create_target_machine(
         cpu=llvm.get_host_cpu_name(),
@@ -252,4 +275,4 @@ def compile_entry(entry: Any) -> tuple[str, bytes]:
     tuning.loop_vectorization = tuning.slp_vectorization = tuning.loop_unrolling = False
     builder = llvm.create_pass_builder(machine, tuning)
     builder.getModulePassManager().run(module, builder)
-    return symbol, machine.emit_object(module)
+    return machine.emit_object(module)
