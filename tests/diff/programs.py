@@ -12,7 +12,6 @@ from tests.diff.states import Row, random_word, value
 # registers that programs keep: two pointers to the middle of the data, a loop counter
 SP, DATA_POINTER, COUNTER = 2, 8, 9
 KEPT = frozenset({SP, DATA_POINTER, COUNTER})
-REACH = 2048 + 8  # data bytes needed on each side of the pointers
 TARGET = 31  # holds the address of an indirect jump
 TRIES = 200
 
@@ -43,7 +42,6 @@ class ProgramMaker:
 
     def __init__(self, registry: Registry, rows: list[Row]) -> None:
         self.registry = registry
-        self.rows = {row.name: row for row in rows}
         self.by_kind: dict[str, list[Row]] = {}
         probe = random.Random(0)
         for row in rows:
