@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("compiled")
+
 README = Path(__file__).resolve().parents[2] / "README.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 DEMO = re.compile(r"(<!-- demo:.*?-->\n```text\n)(.*?)(```\n<!-- /demo -->)", re.DOTALL)
