@@ -1,8 +1,9 @@
 """The compiled machine: built by numba once, kept as one object file, loaded by llvmlite alone.
 
-numba takes half a second to import and ten to compile; the object file that comes out is loaded in milliseconds without it. The
-file's name is a hash of everything it was made from (sources, versions, the host's CPU), so that it is never stale; it is written to a
-temporary name and renamed, and a lock makes processes that start cold together compile once. A damaged file is built anew.
+numba takes half a second to import and ten to compile; the object file that comes out is loaded in milliseconds
+without it. The file's name is a hash of everything it was made from (sources, versions, the host's CPU), so that it
+is never stale; it is written to a temporary name and renamed, and a lock makes processes that start cold together
+compile once. A damaged file is built anew.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rvhv.core.blob import MAGIC, Blob
 from rvhv.cpu.context import CONTEXT_LENGTH, DOOR, Context
@@ -38,7 +39,13 @@ else:
 log = logging.getLogger(__name__)
 
 Progress = Callable[[str, float], None]
-Entry = Callable[[int, int, int], int]
+
+
+class Entry(Protocol):
+    """The compiled machine over one hart's buffers: ops of `rvhv.core.ops.Op`, up to two arguments, one result."""
+
+    def __call__(self, op: int, a: int = 0, b: int = 0) -> int: ...
+
 
 PACKAGE = Path(__file__).parent
 SOURCES = ("isa", "cpu", "hext", "core")
@@ -159,7 +166,7 @@ def _obtain(progress: Progress | None) -> Blob:
         return blob
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = open(path.with_suffix(".lock"), "a+b")  # noqa: SIM115 - closed below
+        lock = open(path.with_suffix(".lock"), "a+b")
     except OSError as error:
         log.warning("the cache folder %s cannot be written (%s): compiling for this run only", path.parent, error.strerror)
         with _Ticker(progress, "compiling the machine (the result cannot be kept)"):
@@ -179,7 +186,7 @@ def _obtain(progress: Progress | None) -> Blob:
     return blob
 
 
-class _nothing:  # noqa: N801 - a context manager that does nothing
+class _nothing:
     def __enter__(self) -> None: ...
 
     def __exit__(self, *_: object) -> None: ...

@@ -215,7 +215,9 @@ def fetch_page(st, ram, fr, code, pc):  # type: ignore[no-untyped-def]
 
 @jit
 def fetch_cross(st, ram, fr, tab, base, code, pc):  # type: ignore[no-untyped-def]
-    """Fetch the instruction whose halves lie on two pages: (fault, instruction, predecoded word). norm: the fault's tval is the second page."""
+    """Fetch the instruction whose halves lie on two pages: (fault, instruction, predecoded word). norm: the
+    fault's tval is the second page.
+    """
     first = ld16(ram, (code[base + CODE_FRAME] << U12) + PAGE_OFFSET - U1)
     fault = translate_fetch(st, ram, fr, pc + U2)
     if fault != FAULT_NONE:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 from collections.abc import Callable
+from typing import Literal
 
 from rvhv.cpu.state import CODE_PAGES, CODE_STRIDE, FRAME_WORDS
 from rvhv.errors import ConfigError, InternalError
@@ -23,7 +24,7 @@ class MemoryRangeError(InternalError):
 class Buffer:
     """`length` zeroed bytes: a memoryview (format "B" or "Q") and their address, for compiled code."""
 
-    def __init__(self, length: int, form: str) -> None:
+    def __init__(self, length: int, form: Literal["B", "Q"]) -> None:
         try:
             self._map = mmap.mmap(-1, max(length, PAGE))
         except (OSError, OverflowError, ValueError) as error:

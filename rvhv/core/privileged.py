@@ -1,10 +1,20 @@
-"""The named helpers of system instructions: what they check, and what they do. Each returns a fault code and sets pc when it retires itself."""
+"""The named helpers of system instructions: what they check, and what they do. Each returns a fault code and sets
+pc when it retires itself.
+"""
 
 from __future__ import annotations
 
 from rvhv.cpu.clock import pending_now
 from rvhv.cpu.njit import jit
-from rvhv.cpu.predecode import CSR_PLAIN_SHIFT, CSR_PRIVILEGE_SHIFT, CSR_READ_ONLY_SHIFT, CSR_ROW_MASK, CSR_VS_SHIFT, TABLE_CSR, TABLE_STORAGE
+from rvhv.cpu.predecode import (
+    CSR_PLAIN_SHIFT,
+    CSR_PRIVILEGE_SHIFT,
+    CSR_READ_ONLY_SHIFT,
+    CSR_ROW_MASK,
+    CSR_VS_SHIFT,
+    TABLE_CSR,
+    TABLE_STORAGE,
+)
 from rvhv.cpu.slots import (
     FAULT_NONE,
     FAULT_REFRESH,
@@ -108,7 +118,9 @@ def csr_is_plain(word):  # type: ignore[no-untyped-def]
 
 @jit
 def csr_privilege_check(st, word, writes):  # type: ignore[no-untyped-def]
-    """Existence, read-only and privilege by number. norm: what HS-mode could do and VS- or VU-mode may not is a virtual instruction."""
+    """Existence, read-only and privilege by number. norm: what HS-mode could do and VS- or VU-mode may not is a
+    virtual instruction.
+    """
     if word == U0 or (writes != U0 and (word >> READ_ONLY_SHIFT) & U1 != U0):
         return illegal(st)
     level = (word >> PRIVILEGE_SHIFT) & U3
@@ -199,7 +211,9 @@ def mret(st, pc, npc):  # type: ignore[no-untyped-def]
 
 @jit
 def wfi(st, pc, npc):  # type: ignore[no-untyped-def]
-    """Legal where nothing above forbids it; it waits until an interrupt that is enabled pends, whatever the global enables say."""
+    """Legal where nothing above forbids it; it waits until an interrupt that is enabled pends, whatever the global
+    enables say.
+    """
     prv = st[PRV]
     if prv != PRV_M:
         if st[MSTATUS] & TW != U0:

@@ -1,6 +1,7 @@
 """The run loop: interrupts, chunks of interpretation, traps; and the one entry point that Python calls.
 
-Time is counted in steps: a chunk ends at the budget or at the next timer comparison, whichever is nearer, so that both are exact to the step.
+Time is counted in steps: a chunk ends at the budget or at the next timer comparison, whichever is nearer, so that
+both are exact to the step.
 """
 
 from __future__ import annotations

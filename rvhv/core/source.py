@@ -1,7 +1,8 @@
 """The interpreter as numba source, generated from the rows.
 
-One function holds the hot rows inline; each other row is a branch of a family function. Everything not made from rows (translation, traps,
-decoding) is imported from the hand-written njit modules. No tier-specific semantics is written here: only where operands live.
+One function holds the hot rows inline; each other row is a branch of a family function. Everything not made from rows
+(translation, traps, decoding) is imported from the hand-written njit modules. No tier-specific semantics is written
+here: only where operands live.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ import numpy as np
 
 from rvhv.core.access import amo_begin, fetch_cross, load_reserved, load_slow, store_conditional, store_slow
 from rvhv.core.privileged import (
-    csr_is_plain, csr_is_stored, csr_privilege_check, csr_row, csr_word, ebreak, ecall, hfence, hfence_gvma, hypervisor_access, illegal,
-    mret, sfence_vma, sret, stored_read, stored_write, virtual_instruction, wfi,
+    csr_is_plain, csr_is_stored, csr_privilege_check, csr_row, csr_word, ebreak, ecall, hfence, hfence_gvma,
+    hypervisor_access, illegal, mret, sfence_vma, sret, stored_read, stored_write, virtual_instruction, wfi,
 )
 from rvhv.cpu.clock import cycle_now, instret_now, pending_now, time_now
 from rvhv.cpu.decode import decode_at
@@ -54,7 +55,9 @@ def _register(shift: int, width: int = 5) -> str:
 
 
 class Leaves:
-    """How a row's leaves are written in the generated code; `pc` and `npc` are local expressions of the function they are used in."""
+    """How a row's leaves are written in the generated code; `pc` and `npc` are local expressions of the function
+    they are used in.
+    """
 
     def __init__(self, insn: Insn, pc: str, npc: str) -> None:
         self.places = placement(insn)

@@ -1,8 +1,9 @@
 """What was derived from each 4 KiB frame of RAM, and dropping it when a store changes the bytes.
 
-No cache is state: predecoded code and TLB entries may be dropped at any moment. A frame that something was derived from carries a flag, the
-TLB withholds write permission for it, and every store to it (guest, Python, DMA) comes through `store_phys`. A bitmap of 64 lines of
-64 bytes a frame says which lines hold something, so that stores to the others stay cheap. Over-dropping is always right.
+No cache is state: predecoded code and TLB entries may be dropped at any moment. A frame that something was derived
+from carries a flag, the TLB withholds write permission for it, and every store to it (guest, Python, DMA) comes
+through `store_phys`. A bitmap of 64 lines of 64 bytes a frame says which lines hold something, so that stores to the
+others stay cheap. Over-dropping is always right.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import llvmlite.binding as llvm
+import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
@@ -24,7 +24,7 @@ from numba.np.arrayobj import populate_array
 from rvhv.cpu.context import Context
 
 BOUNDSCHECK = os.environ.get("NUMBA_BOUNDSCHECK") == "1"
-OPTIONS: dict[str, Any] = dict(error_model="numpy", nogil=True)
+OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True}
 if not BOUNDSCHECK:
     # nothing but `compile_entry` calls these, so no wrappers for Python and C are made
     OPTIONS.update(_nrt=False, boundscheck=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)
@@ -242,7 +242,8 @@ def compile_entry(entry: Any, door: str) -> bytes:
     nothing is optimised until everything is in one module.
     """
     u64 = types.uint64
-    at_st, at_ram, at_fr, at_code, at_tab = (np.uint64(w) for w in (Context.STATE, Context.RAM, Context.FRAMES, Context.CODE, Context.TABLES))
+    at_st, at_ram, at_fr = (np.uint64(word) for word in (Context.STATE, Context.RAM, Context.FRAMES))
+    at_code, at_tab = np.uint64(Context.CODE), np.uint64(Context.TABLES)
 
     def native(context, op, a, b):  # type: ignore[no-untyped-def]
         st = u64_array_at(context, at_st)

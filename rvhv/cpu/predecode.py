@@ -1,4 +1,5 @@
-"""Predecoded instructions: one 64-bit word a halfword of code, and the tables they are made with. Pure Python; nothing here needs numba.
+"""Predecoded instructions: one 64-bit word a halfword of code, and the tables they are made with. Pure Python;
+nothing here needs numba.
 
     bits  0..13  op: number of the row (0: not decoded yet; see Special)
     bits 14..15  length in halfwords
@@ -121,7 +122,7 @@ def build_tables(isa: Registry) -> list[int]:
             # x0's slot is always zero: a constant is stored there
             slot = SLOT[csr.storage.slot or "x0"]
             storage[4 * i : 4 * i + 3] = 1 + slot, csr.storage.fixed, csr.storage.mask
-    opcodes, rows = [0] * 32, []
+    opcodes, rows = [0] * 32, list[int]()
     for opcode in range(32):
         mine = [i for i in isa.insns.values() if i.encoding.match >> 2 & 31 == opcode]
         opcodes[opcode] = len(rows) // ROW_WORDS | len(mine) << 32
@@ -135,7 +136,9 @@ CSR_PRIVILEGE_SHIFT, CSR_READ_ONLY_SHIFT, CSR_PLAIN_SHIFT, CSR_VS_SHIFT = 16, 18
 
 
 def csr_word(isa: Registry, csr: Csr) -> int:
-    """What njit code must know of a CSR before it runs the row: its row, privilege, read-only, plain, and the row that V=1 reaches."""
+    """What njit code must know of a CSR before it runs the row: its row, privilege, read-only, plain, and the row
+    that V=1 reaches.
+    """
     rows = {name: 1 + i for i, name in enumerate(isa.csrs)}
     vs = rows[csr.vs] if csr.vs else rows[csr.name]
     return (
@@ -150,7 +153,7 @@ def csr_word(isa: Registry, csr: Csr) -> int:
 def _decode_row(insn: Insn, op: int) -> list[int]:
     e = insn.encoding
     flags = sum(flag for name, flag in (("rd", HAS_RD), ("rs1", HAS_RS1), ("rs2", HAS_RS2)) if name in e.by_name)
-    slices, sign = [], 0
+    slices, sign = list[int](), 0
     for name, place in placement(insn).items():
         if name in REGISTER_SHIFT:
             continue

@@ -46,7 +46,8 @@ def add_rows(isa: Registry) -> None:
     c("c.srli", "100 uimm[5] 00 rd' uimm[4:0] 01", "rd, uimm", "srli", rd="rd", rs1="rd", shamt="uimm")
     c("c.srai", "100 uimm[5] 01 rd' uimm[4:0] 01", "rd, uimm", "srai", rd="rd", rs1="rd", shamt="uimm")
     c("c.andi", "100 imm[5] 10 rd' imm[4:0] 01", "rd, imm", "andi", rd="rd", rs1="rd", imm="imm")
-    for name, high, low in (("sub", "0", "00"), ("xor", "0", "01"), ("or", "0", "10"), ("and", "0", "11"), ("subw", "1", "00"), ("addw", "1", "01")):
+    arithmetic = (("sub", 0, "00"), ("xor", 0, "01"), ("or", 0, "10"), ("and", 0, "11"), ("subw", 1, "00"), ("addw", 1, "01"))
+    for name, high, low in arithmetic:
         c(f"c.{name}", f"100 {high} 11 rd' {low} rs2' 01", "rd, rs2", name, rd="rd", rs1="rd", rs2="rs2")
     c("c.j", "101 imm[11|4|9:8|10|6|7|3:1|5] 01", "target", "jal", rd=0, imm="imm")
     c("c.beqz", "110 imm[8|4:3] rs1' imm[7:6|2:1|5] 01", "rs1, target", "beq", rs1="rs1", rs2=0, imm="imm")

@@ -55,7 +55,8 @@ BANKS = 16
 CONTEXT_WORDS = 8  # stamp (0: free), mode bits, satp, vsatp, hgatp
 CONTEXTS_BASE = (len(SLOT) + 7) & ~7
 TLB_BASE = (CONTEXTS_BASE + BANKS * CONTEXT_WORDS + 7) & ~7
-# R tag, W tag, addend (offset into RAM minus gva), and a W tag for frames with flags: the store is allowed but takes the slow path
+# R tag, W tag, addend (offset into RAM minus gva), and a W tag for frames with flags: the store is allowed but
+# takes the slow path
 DATA_WORDS = 4
 TLB_R, TLB_W, TLB_ADDEND, TLB_W_FLAGGED = range(DATA_WORDS)
 FETCH_WORDS = 2  # X tag, index of the page's first predecoded instruction

@@ -1,8 +1,9 @@
 """The TLB: direct-mapped banks of (R tag, W tag, addend, flagged-W tag) and of (X tag, code index), one bank a context.
 
-A tag is the page's address; a hit compares it with the access's address whose page-offset bits are cleared except those that a naturally aligned access
-of its size has zero, so a hit also proves alignment. The addend turns a gva into an offset into RAM. A context is everything that
-the translation depends on (privilege, V, MPRV, SUM, MXR, the whole satp, vsatp, hgatp): switching it selects another bank and flushes nothing.
+A tag is the page's address; a hit compares it with the access's address whose page-offset bits are cleared except
+those that a naturally aligned access of its size has zero, so a hit also proves alignment. The addend turns a gva
+into an offset into RAM. A context is everything that the translation depends on (privilege, V, MPRV, SUM, MXR, the
+whole satp, vsatp, hgatp): switching it selects another bank and flushes nothing.
 """
 
 from __future__ import annotations

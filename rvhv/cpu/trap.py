@@ -105,7 +105,9 @@ def push_m_status(st, prv, virtual, gva):  # type: ignore[no-untyped-def]
 
 @jit
 def highest(pending):  # type: ignore[no-untyped-def]
-    """The interrupt of highest priority among those pending for one mode, as a cause code (norm: MEI MSI MTI SEI SSI STI SGEI VSEI VSSI VSTI)."""
+    """The interrupt of highest priority among those pending for one mode, as a cause code (norm: MEI MSI MTI SEI
+    SSI STI SGEI VSEI VSSI VSTI).
+    """
     for code in (U64(11), U64(3), U64(7), U64(9), U64(1), U64(5), U64(12), U64(10), U64(2), U64(6)):
         if (pending >> code) & U1 != U0:
             return code

@@ -1,4 +1,6 @@
-"""Taking a trap: which mode it goes to (medeleg, hedeleg and their interrupt twins) and what HS-mode and M-mode learn of a guest."""
+"""Taking a trap: which mode it goes to (medeleg, hedeleg and their interrupt twins) and what HS-mode and M-mode
+learn of a guest.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """The transformed instruction that htinst and mtinst hold (Privileged ISA, "Transformed Instruction or Pseudoinstruction").
 
-rs1 is replaced by the offset of the faulting part, immediates are cleared, and bit 1 is cleared when the instruction was compressed.
+rs1 is replaced by the offset of the faulting part, immediates are cleared, and bit 1 is cleared when the instruction
+was compressed.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""The composed TLB miss: VS-stage, G-stage, or one stage, chosen by who accesses (Privileged ISA, "Two-Stage Address Translation").
+"""The composed TLB miss: VS-stage, G-stage, or one stage, chosen by who accesses (Privileged ISA, "Two-Stage Address
+Translation").
 
-A fault of an access to a VS-stage table is reported with the cause of the original access, its guest physical address, and the pseudo-instruction in htinst.
+A fault of an access to a VS-stage table is reported with the cause of the original access, its guest physical
+address, and the pseudo-instruction in htinst.
 """
 
 from __future__ import annotations
@@ -102,7 +104,9 @@ def walk_g_stage(st, ram, fr, gpa, mxr, access):  # type: ignore[no-untyped-def]
 
 @jit
 def walk_two_stages(st, ram, fr, gva, user, sum_, mxr, g_mxr, access):  # type: ignore[no-untyped-def]
-    """gva to spa. After WALK_GUEST_FAULT trap_gpa is the address that the G-stage refused; trap_tinst says whether it was a PTE's."""
+    """gva to spa. After WALK_GUEST_FAULT trap_gpa is the address that the G-stage refused; trap_tinst says whether
+    it was a PTE's.
+    """
     vsatp = st[VSATP]
     st[TRAP_TINST] = TINST_TRANSFORM
     gpa = gva
@@ -146,7 +150,9 @@ def walk_two_stages(st, ram, fr, gva, user, sum_, mxr, g_mxr, access):  # type: 
 
 @jit
 def translate(st, ram, fr, va, access, prv, virtual):  # type: ignore[no-untyped-def]
-    """`va` for an access by mode (prv, virtual): FAULT_NONE with walk_spa and walk_rights set, or FAULT_TRAP with the trap described."""
+    """`va` for an access by mode (prv, virtual): FAULT_NONE with walk_spa and walk_rights set, or FAULT_TRAP with
+    the trap described.
+    """
     status = st[MSTATUS]
     mxr = (status >> MXR_SHIFT) & U1
     user = U1 if prv == U0 else U0
