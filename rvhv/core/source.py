@@ -226,7 +226,10 @@ class RowWriter:
         self.emit(f"if {condition_source(effect.reads, self.leaves)}:")
         self.emit(f"    {effect.temp} = csr_read(st, tab, row)")
         self.emit("if writes != U64(0):")
+        self.emit(f"    seen = {effect.temp}")
+        self.emit(f"    {effect.temp} = csr_modify(st, row, seen)")
         self.emit(f"    csr_write(st, tab, row, {self.expr(effect.update)})")
+        self.emit(f"    {effect.temp} = seen")
         self.emit("    if not csr_is_plain(word):")
         self.emit("        st[PC] = npc")
         self.emit("        fault = FAULT_REFRESH")
@@ -253,14 +256,15 @@ def csr_slots(isa: Registry) -> list[str]:
     for csr in isa.csrs.values():
         if csr.storage is not None and not csr.guards:
             continue
-        for e in (csr.read, *(w for _, w in csr.writes), *(g for g, _ in csr.guards)):
+        own = (csr.read,) if csr.modify is None else (csr.read, csr.modify)
+        for e in (*own, *(w for _, w in csr.writes), *(g for g, _ in csr.guards)):
             names |= {str(n.args[0]) for n in e.walk() if n.op == "leaf"}
         names |= {slot for slot, _ in csr.writes}
     return sorted(n.upper() for n in names - {"value", *COMPUTED})
 
 
 def csr_functions(isa: Registry) -> list[str]:
-    """csr_guard, csr_read and csr_write over the index of the CSR's row."""
+    """csr_guard, csr_modify, csr_read and csr_write over the index of the CSR's row."""
     rows = list(enumerate(isa.csrs.values()))
 
     def guard(csr: Csr) -> list[str]:
@@ -277,7 +281,10 @@ def csr_functions(isa: Registry) -> list[str]:
     lines = ["", "", "@jit", "def csr_guard(st, row):"]
     _dispatch(lines, ((f"row == U64({i})", guard(c)) for i, c in rows if c.guards), "    ")
     rows = [(i, c) for i, c in rows if c.storage is None]
-    lines += ["    return FAULT_NONE", "", "", "@jit", "def csr_read(st, tab, row):"]
+    modified = [(f"row == U64({i})", [f"return {expr_source(c.modify, _csr_leaf)}"]) for i, c in rows if c.modify is not None]
+    lines += ["    return FAULT_NONE", "", "", "@jit", "def csr_modify(st, row, seen):"]
+    _dispatch(lines, modified, "    ")
+    lines += ["    return seen", "", "", "@jit", "def csr_read(st, tab, row):"]
     lines += ["    if csr_is_stored(tab, row):", "        return stored_read(st, tab, row)"]
     _dispatch(lines, ((f"row == U64({i})", [f"return {expr_source(c.read, _csr_leaf)}"]) for i, c in rows), "    ")
     lines += ["    return U64(0)", "", "", "@jit", "def csr_write(st, tab, row, value):"]

@@ -14,7 +14,7 @@ SSIP, MSIP, STIP, MTIP, SEIP, MEIP = 1 << 1, 1 << 3, 1 << 5, 1 << 7, 1 << 9, 1 <
 VSSIP, VSTIP, VSEIP, SGEIP = 1 << 2, 1 << 6, 1 << 10, 1 << 12
 S_INTERRUPTS = SSIP | STIP | SEIP
 VS_INTERRUPTS = VSSIP | VSTIP | VSEIP
-HS_INTERRUPTS = VS_INTERRUPTS | SGEIP
+HS_INTERRUPTS = VS_INTERRUPTS  # and SGEIP once GEILEN is not zero
 M_INTERRUPTS = MSIP | MTIP | MEIP
 EXCEPTIONS_DELEGABLE = sum(1 << c for c in (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 15, 20, 21, 22, 23))
 
@@ -149,7 +149,9 @@ def add_rows(isa: Registry) -> None:
     csr("mtval", 0x343, plain=True)
     # STIP is software's only while Sstc does not drive it; VSSIP is hvip's
     writable = select(bit("menvcfg", STCE), SSIP | SEIP, S_INTERRUPTS)
-    csr("mip", 0x344, read=leaf("pending"), writes=(
+    # norm: the external line shows in SEIP, but only software's own bit takes part in a read-modify-write
+    software = (leaf("pending") & ~SEIP) | (leaf("mip") & SEIP)
+    csr("mip", 0x344, read=leaf("pending"), modify=software, writes=(
         ("mip", (leaf("mip") & (writable ^ const(-1))) | (value & writable)),
         ("hvip", (leaf("hvip") & ~VSSIP) | (value & VSSIP)),
     ))  # fmt: skip

@@ -109,7 +109,8 @@ class Csr:
     """A CSR. `read` and `writes` are over leaves named by slots of the hart's state, `value` (what is written) and
     the computed `pending`, `time`, `cycle`, `instret`. `vs` names the CSR that V=1 reaches under this number. `guards` are
     (condition, kind) pairs checked in order before an access: kind "illegal" or "virtual". `plain`: a write changes neither
-    address translation nor which interrupts are pending and enabled."""
+    address translation nor which interrupts are pending and enabled. `modify` is what a read-modify-write starts from
+    where that is not what it reads."""
 
     name: str
     number: int
@@ -120,6 +121,7 @@ class Csr:
     guards: tuple[tuple[E, str], ...] = ()
     plain: bool = False
     storage: Storage | None = None
+    modify: E | None = None
 
     @property
     def read_only(self) -> bool:
@@ -218,6 +220,7 @@ class Registry:
         vs: str | None = None,
         guards: tuple[tuple[E, str], ...] = (),
         plain: bool = False,
+        modify: E | None = None,
     ) -> None:
         """Add a CSR; without `read` and `writes` it is stored in the slot of its own name and written field by field."""
         slot = leaf(name)
@@ -233,7 +236,7 @@ class Registry:
             writes = () if number >> 10 == 3 else ((name, written),)
         if name in self.csrs:
             raise ValueError(f"CSR {name}: described twice")
-        self.csrs[name] = Csr(name, number, read, writes, fields, vs, guards, plain, storage)
+        self.csrs[name] = Csr(name, number, read, writes, fields, vs, guards, plain, storage, modify)
 
     def constant(self, name: str, number: int, value: int = 0) -> None:
         """A CSR that reads as a constant and ignores writes."""

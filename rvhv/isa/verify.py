@@ -150,6 +150,8 @@ def check_csrs(registry: Registry, slots: set[str]) -> list[Problem]:
     for row in registry.csrs.values():
         mine: list[Problem] = []
         mine += check_expr(row.read, leaves)
+        if row.modify is not None:
+            mine += check_expr(row.modify, leaves)
         for slot, e in row.writes:
             if slot not in slots:
                 mine.append(f"writes {slot}, which is not a slot")

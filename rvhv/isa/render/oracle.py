@@ -226,7 +226,7 @@ class OracleMachine:
 
     def pending(self) -> int:
         """The whole of mip: software's bits, hvip's, and what Sstc drives."""
-        value, now = self.csrs.get("mip", 0) | self.csrs.get("hvip", 0), self._slot("time")
+        value, now = self.csrs.get("mip", 0) | self.csrs.get("irq_lines", 0) | self.csrs.get("hvip", 0), self._slot("time")
         if self.csrs.get("menvcfg", 0) >> ENVCFG_STCE & 1:
             stip = 1 << self.registry.causes["supervisor_timer_interrupt"].code
             value = value | stip if now >= self.csrs.get("stimecmp", 0) else value & ~stip
@@ -292,7 +292,8 @@ class OracleMachine:
         row = self._check_csr(csr, writes)
         old = self.read_csr(row.name) if reads else 0
         if writes:
-            self.write_csr(row.name, update(old))
+            start = old if row.modify is None else compile_expr(row.modify)(self._slot)
+            self.write_csr(row.name, update(start))
         return old
 
     # -- traps and system instructions

@@ -1,0 +1,233 @@
+"""Two-stage translation against a plain-Python walker: random tables, every access kind, down to mtval2 and mtinst."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from tests.hext.bare import BASE, CODE, Bare
+from tests.hext.walker import PSEUDO_READ, Guest, R, Refused, W, X
+
+SV39 = 8 << 60
+RAM = range(BASE, BASE + (1 << 20))
+MXR, SUM = 1 << 19, 1 << 18
+# all guest tables and pages live in sixteen frames, so that random pointers often hit something
+FRAMES = [BASE + 0x10000 + 0x1000 * i for i in range(16)]
+G_ROOT = BASE + 0x20000  # 16 KiB
+LOADS = {"hlv.b": 1, "hlv.hu": 2, "hlv.w": 4, "hlv.d": 8}
+STORES = {"hsv.b": 1, "hsv.h": 2, "hsv.w": 4, "hsv.d": 8}
+
+
+def random_pte(rng: random.Random, level: int) -> int:
+    """Mostly sound, so that walks get far; each bit is wrong now and then."""
+    target = rng.choice(FRAMES)
+    flags = 0b1101_1111 if level == 0 or rng.random() < 0.1 else 1
+    if rng.random() < 0.3:
+        flags ^= 1 << rng.randrange(8)
+    pte = target >> 2 | flags
+    if level and flags & 0b1010 and rng.random() < 0.7:
+        pte = (target >> 12 + 9 * level << 10 + 9 * level) | flags  # an aligned superpage
+    if rng.random() < 0.02:
+        pte |= 1 << rng.randrange(54, 64)
+    if rng.random() < 0.02:
+        pte |= 1 << rng.randrange(40, 54)
+    return pte
+
+
+def random_guest(rng: random.Random, bare: Bare) -> Guest:
+    words: dict[int, int] = {}
+
+    def put(spa: int, pte: int) -> None:
+        words[spa] = pte
+        bare.memory.write_u64(spa, pte)
+
+    for frame in FRAMES:
+        for index in range(0, 64):
+            put(frame + 8 * index, random_pte(rng, rng.choice((0, 0, 1, 2))))
+    # the G-stage maps guest physical RAM to itself, through tables in the first frames, with mistakes
+    g_mid, g_leaf = BASE + 0x24000, BASE + 0x25000
+    put(G_ROOT + 8 * (BASE >> 30), g_mid >> 2 | (1 if rng.random() < 0.97 else random_pte(rng, 2) & 0xFF))
+    put(g_mid, g_leaf >> 2 | 1)
+    for page in range(0, 64):
+        flags = 0b1101_1111
+        if rng.random() < 0.12:
+            flags ^= 1 << rng.randrange(8)
+        put(g_leaf + 8 * page, (BASE + 0x1000 * page) >> 2 | flags)
+    return Guest(
+        words,
+        RAM,
+        vsatp=rng.choice((0, SV39 | rng.choice(FRAMES) >> 12, SV39 | rng.choice(FRAMES) >> 12)),
+        hgatp=rng.choice((0, SV39 | G_ROOT >> 12, SV39 | G_ROOT >> 12)),
+        user=rng.random() < 0.5,
+        vs_sum=rng.random() < 0.5,
+        vs_mxr=rng.random() < 0.5,
+        hs_mxr=rng.random() < 0.5,
+    )
+
+
+def random_gva(rng: random.Random, guest: Guest) -> int:
+    if guest.vsatp == 0 or rng.random() < 0.1:
+        return rng.choice(FRAMES) + rng.randrange(4096)
+    index = [rng.randrange(64) for _ in range(3)]
+    gva = index[2] << 30 | index[1] << 21 | index[0] << 12 | rng.randrange(4096)
+    return gva | rng.choice((0, 0, 0, 0, 0, 1 << 39, (1 << 64) - (1 << 39), 1 << 63))
+
+
+def prepare(bare: Bare, guest: Guest) -> None:
+    bare["vsatp"], bare["hgatp"] = guest.vsatp, guest.hgatp
+    bare["vsstatus"] = (MXR if guest.vs_mxr else 0) | (SUM if guest.vs_sum else 0)
+    bare["mstatus"] = MXR if guest.hs_mxr else 0
+    bare["hstatus"] = 0 if guest.user else 1 << 8  # SPVP
+
+
+def expected(guest: Guest, gva: int, access: str, size: int = 1, *, hlvx: bool = False) -> tuple[int, ...]:
+    """("done", spa) or (cause, tval, gpa, implicit); a page-crossing access fails at its first bad part."""
+    try:
+        spa = guest.translate(gva, access, hlvx=hlvx)
+        last = gva + size - 1 & (1 << 64) - 1
+        if last >> 12 != gva >> 12:
+            gva = last & ~4095
+            guest.translate(gva, access, hlvx=hlvx)
+    except Refused as refused:
+        return refused.cause, gva, refused.gpa, int(refused.implicit)
+    return -1, spa
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_hlv_and_hsv_against_the_walker(seed: int) -> None:
+    """norm: HLV, HLVX and HSV translate as VS- or VU-mode would; cause, mtval, mtval2, mtinst and GVA of each refusal."""
+    rng = random.Random(f"hlv {seed}")
+    bare = Bare(tlb_bits=rng.choice((1, 4, 8)))
+    guest = random_guest(rng, bare)
+    for _ in range(60):
+        guest.user, guest.vs_sum = rng.random() < 0.5, rng.random() < 0.5
+        guest.vs_mxr, guest.hs_mxr = rng.random() < 0.5, rng.random() < 0.5
+        prepare(bare, guest)
+        gva = random_gva(rng, guest)
+        name, size, access, hlvx = rng.choice(
+            [(n, s, R, False) for n, s in LOADS.items()]
+            + [(n, s, W, False) for n, s in STORES.items()]
+            + [("hlvx.hu", 2, R, True), ("hlvx.wu", 4, R, True)]
+        )
+        want = expected(guest, gva, access, size, hlvx=hlvx)
+        if access == W and want[0] == -1:
+            continue  # it would overwrite the tables; test_stores_reach_memory does it on a page of its own
+        bare.mode(3)
+        bare["x10"] = gva
+        cause = bare.one(f"{name} a1, (a0)")
+        where = f"seed {seed}: {name} of {gva:#x}, {guest.user=} {guest.vsatp=:#x} {guest.hgatp=:#x}"
+        if want[0] == -1:
+            assert cause is None, f"{where} trapped with {cause}"
+            continue
+        assert cause == want[0], where
+        assert bare["mtval"] == want[1], where
+        assert bare["mstatus"] >> 38 & 1 == 1, f"{where}: GVA"
+        guest_page_fault = cause in (21, 23)
+        assert bare["mtval2"] == (want[2] >> 2 if guest_page_fault else 0), where
+        insn = bare.memory.read(CODE, 4)
+        offset = want[1] - gva & (1 << 64) - 1
+        transformed = int.from_bytes(insn, "little") & ~(31 << 15) | offset << 15
+        tinst = (PSEUDO_READ if want[3] else transformed) if guest_page_fault else 0
+        assert bare["mtinst"] == tinst, where
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_fetch_against_the_walker(seed: int) -> None:
+    """A jump into VS- or VU-mode: the fetch's fault, with mtinst zero for an explicit one and the pseudo-instruction for a table."""
+    rng = random.Random(f"fetch {seed}")
+    bare = Bare()
+    guest = random_guest(rng, bare)
+    bare["medeleg"] = 0
+    for _ in range(40):
+        guest.user, guest.hs_mxr = rng.random() < 0.5, rng.random() < 0.5
+        prepare(bare, guest)
+        pc = random_gva(rng, guest) & ~3
+        want = expected(guest, pc, X)
+        if want[0] == -1:
+            continue
+        bare.mode(0 if guest.user else 1, 1)
+        bare["pc"] = pc
+        bare["mcause"] = 99
+        bare.hart.run(1)
+        where = f"seed {seed}: fetch of {pc:#x}"
+        assert bare["mcause"] == want[0], where
+        assert (bare["mtval"], bare["mepc"]) == (want[1], pc), where
+        assert bare["mtval2"] == (want[2] >> 2 if want[0] == 20 else 0), where
+        assert bare["mtinst"] == (PSEUDO_READ if want[0] == 20 and want[3] else 0), where
+        assert bare["mstatus"] >> 39 & 1 == 1, f"{where}: MPV"
+
+
+def identity(bare: Bare, g_flags: int = 0xDF) -> None:
+    """A G-stage that maps the first 2 MiB of RAM to itself."""
+    bare.memory.write_u64(G_ROOT + 8 * (BASE >> 30), (BASE + 0x24000) >> 2 | 1)
+    bare.memory.write_u64(BASE + 0x24000, BASE >> 2 | g_flags)
+    bare["hgatp"] = SV39 | G_ROOT >> 12
+
+
+def test_stores_reach_memory() -> None:
+    bare = Bare()
+    identity(bare)
+    bare["hstatus"] = 1 << 8
+    bare["x10"], bare["x11"] = BASE + 0x40004, 0x1122_3344_5566_7788
+    assert bare.one("hsv.d a1, (a0)") is None
+    assert bare.memory.read(BASE + 0x40004, 8) == (0x1122_3344_5566_7788).to_bytes(8, "little")
+
+
+@pytest.mark.parametrize("bit, name", [(0, "V"), (1, "R"), (4, "U"), (6, "A")])
+def test_each_missing_g_stage_bit_faults(bit: int, name: str) -> None:
+    """norm: G-stage leaves need V, R, U and A for a load; people have lost weeks to one missing bit."""
+    bare = Bare()
+    identity(bare, 0xDF & ~(1 << bit) & (~4 if name == "R" else 0xFF))
+    bare["x10"] = BASE + 0x40000
+    assert bare.one("hlv.d a1, (a0)") == 21
+    assert bare["mtval2"] == (BASE + 0x40000) >> 2
+
+
+@pytest.mark.parametrize(
+    "text, keeps, compressed",
+    [
+        ("lw a1, 4(a0)", 0x0000_7FFF, False),
+        ("sd a1, 8(a0)", 0x01F0_707F, False),
+        ("amoadd.d a1, a2, (a0)", 0xFFF0_7FFF, False),
+        ("lr.w a1, (a0)", 0xFFF0_7FFF, False),
+        ("c.lw a1, 4(a0)", 0, True),
+        ("c.sd a1, 8(a0)", 0, True),
+    ],
+)
+def test_transformed_instruction(text: str, keeps: int, compressed: bool) -> None:
+    """norm: immediates cleared, rs1 is the address offset, bit 1 clear for a compressed instruction (in its 32-bit form)."""
+    bare = Bare()
+    identity(bare)
+    bare.memory.write_u64(BASE + 0x24000 + 8, 0)  # nothing above the first 2 MiB
+    bare["x10"] = BASE + 0x20_0000
+    bare.mode(1, 1)
+    cause = bare.one(text)
+    assert cause in (21, 23)
+    if compressed:
+        base = {"c.lw a1, 4(a0)": "lw a1, 0(x0)", "c.sd a1, 8(a0)": "sd a1, 0(x0)"}[text]
+        from tests.hext.bare import ASSEMBLER
+
+        assert bare["mtinst"] == ASSEMBLER.assemble(base) & ~2
+    else:
+        assert bare["mtinst"] == int.from_bytes(bare.memory.read(CODE, 4), "little") & keeps
+
+
+def test_crossing_access_reports_the_part_that_failed() -> None:
+    """A load across the end of what is mapped: stval is the second page, and htinst's offset says how far in that is."""
+    bare = Bare(1 << 22)
+    identity(bare)
+    bare["x10"] = BASE + 0x20_0000 - 3
+    bare.mode(1, 1)
+    assert bare.one("ld a1, 0(a0)") == 21
+    assert bare["mtval"] == BASE + 0x20_0000
+    assert bare["mtval2"] == (BASE + 0x20_0000) >> 2
+    assert bare["mtinst"] >> 15 & 31 == 3
+
+
+@pytest.mark.parametrize("gpa, bad", [(1 << 41, True), ((1 << 41) - 8, True), (1 << 63, True)])
+def test_gpa_wider_than_41_bits(gpa: int, bad: bool) -> None:
+    bare = Bare()
+    identity(bare)
+    bare["x10"] = gpa
+    assert bare.one("hlv.d a1, (a0)") == 21
+    assert bare["mtval2"] == gpa >> 2
