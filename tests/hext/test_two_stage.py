@@ -18,11 +18,16 @@ LOADS = {"hlv.b": 1, "hlv.hu": 2, "hlv.w": 4, "hlv.d": 8}
 STORES = {"hsv.b": 1, "hsv.h": 2, "hsv.w": 4, "hsv.d": 8}
 
 
+# D A G U X W R V of leaves: everything, read-only, execute-only, read and write, read and execute
+LEAVES = (0b1100_1111, 0b1100_0011, 0b1100_1001, 0b1100_0111, 0b1100_1011)
+PTE_U = 0b1_0000
+
+
 def random_pte(rng: random.Random, level: int) -> int:
     """Mostly sound, so that walks get far; each bit is wrong now and then."""
     target = rng.choice(FRAMES)
-    flags = 0b1101_1111 if level == 0 or rng.random() < 0.1 else 1
-    if rng.random() < 0.3:
+    flags = rng.choice(LEAVES) | rng.choice((0, PTE_U)) if level == 0 or rng.random() < 0.1 else 1
+    if rng.random() < 0.1:
         flags ^= 1 << rng.randrange(8)
     pte = target >> 2 | flags
     if level and flags & 0b1010 and rng.random() < 0.7:
@@ -41,22 +46,26 @@ def random_guest(rng: random.Random, bare: Bare) -> Guest:
         words[spa] = pte
         bare.memory.write_u64(spa, pte)
 
-    for frame in FRAMES:
-        for index in range(0, 64):
-            put(frame + 8 * index, random_pte(rng, rng.choice((0, 0, 1, 2))))
+    # a third of the frames hold tables of each level, so that a walk from a root often arrives
+    for i, frame in enumerate(FRAMES):
+        for index in range(64):
+            pte = random_pte(rng, i % 3)
+            if pte & 0b1111 == 1 and rng.random() < 0.9:
+                pte = FRAMES[rng.randrange(i % 3 - 1, len(FRAMES), 3)] >> 2 | 1
+            put(frame + 8 * index, pte)
     # the G-stage maps guest physical RAM to itself, through tables in the first frames, with mistakes
     g_mid, g_leaf = BASE + 0x24000, BASE + 0x25000
     put(G_ROOT + 8 * (BASE >> 30), g_mid >> 2 | (1 if rng.random() < 0.97 else random_pte(rng, 2) & 0xFF))
     put(g_mid, g_leaf >> 2 | 1)
     for page in range(0, 64):
-        flags = 0b1101_1111
-        if rng.random() < 0.12:
+        flags = PTE_U | (LEAVES[0] if rng.random() < 0.7 else rng.choice(LEAVES))
+        if rng.random() < 0.05:
             flags ^= 1 << rng.randrange(8)
         put(g_leaf + 8 * page, (BASE + 0x1000 * page) >> 2 | flags)
     return Guest(
         words,
         RAM,
-        vsatp=rng.choice((0, SV39 | rng.choice(FRAMES) >> 12, SV39 | rng.choice(FRAMES) >> 12)),
+        vsatp=rng.choice((0, *(SV39 | rng.choice(FRAMES[2::3]) >> 12 for _ in range(4)))),
         hgatp=rng.choice((0, SV39 | G_ROOT >> 12, SV39 | G_ROOT >> 12)),
         user=rng.random() < 0.5,
         vs_sum=rng.random() < 0.5,
@@ -93,13 +102,13 @@ def expected(guest: Guest, gva: int, access: str, size: int = 1, *, hlvx: bool =
     return -1, spa
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(120))
 def test_hlv_and_hsv_against_the_walker(seed: int) -> None:
     """norm: HLV, HLVX and HSV translate as VS- or VU-mode would; cause, mtval, mtval2, mtinst and GVA of each refusal."""
     rng = random.Random(f"hlv {seed}")
     bare = Bare(tlb_bits=rng.choice((1, 4, 8)))
     guest = random_guest(rng, bare)
-    for _ in range(60):
+    for _ in range(100):
         guest.user, guest.vs_sum = rng.random() < 0.5, rng.random() < 0.5
         guest.vs_mxr, guest.hs_mxr = rng.random() < 0.5, rng.random() < 0.5
         prepare(bare, guest)
@@ -131,7 +140,7 @@ def test_hlv_and_hsv_against_the_walker(seed: int) -> None:
         assert bare["mtinst"] == tinst, where
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(80))
 def test_fetch_against_the_walker(seed: int) -> None:
     """A jump into VS- or VU-mode: the fetch's fault, with mtinst zero for an explicit one and the pseudo-instruction for a table."""
     rng = random.Random(f"fetch {seed}")
