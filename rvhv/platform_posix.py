@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import resource
 import sys
 
 assert sys.platform != "win32"  # for mypy
@@ -24,3 +25,15 @@ def lock_file(fd: int, *, exclusive: bool) -> bool:
             return False
         raise
     return True
+
+
+def children_cpu_seconds() -> float:
+    """User and system time of the child processes that were waited for. Source: getrusage(2)."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def peak_memory() -> int | None:
+    """The most bytes this process has had resident. Source: getrusage(2), in KiB but on macOS."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -61,12 +61,12 @@ class Image:
     name: str
     entry: int
     segments: tuple[Segment, ...]
-    _elf: bytes = field(repr=False)
+    _elf: bytes = field(default=b"", repr=False)  # where symbols are read from; a made image has none
 
     @cached_property
     def symbols(self) -> dict[str, int]:
         """Symbol name -> value; empty when the image was stripped. Raises ImageError when the table is damaged."""
-        return _read_symbols(self._elf, self.name)
+        return _read_symbols(self._elf, self.name) if self._elf else {}
 
 
 def load_image(source: str | os.PathLike[str] | bytes, name: str | None = None) -> Image:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tests.hext.bare import CODE, HANDLER, Bare
 
 SPV, SPVP, GVA, HU, VTVM, VTW, VTSR = 1 << 7, 1 << 8, 1 << 6, 1 << 9, 1 << 20, 1 << 21, 1 << 22
@@ -120,10 +121,10 @@ def test_time_in_a_guest(bare: Bare, mcounteren: int, hcounteren: int, scountere
         assert bare["x10"] == 1123
 
 
-@pytest.mark.parametrize("text, cause", [("hlv.d a0, (a1)", ILLEGAL), ("sret", ILLEGAL), ("wfi", ILLEGAL), ("hfence.vvma x0, x0", ILLEGAL)])
-def test_user_mode_outside_a_guest(bare: Bare, text: str, cause: int) -> None:
+@pytest.mark.parametrize("text", ["hlv.d a0, (a1)", "sret", "wfi", "hfence.vvma x0, x0", "csrr a0, hstatus", "csrr a0, sscratch"])
+def test_user_mode_outside_a_guest(bare: Bare, text: str) -> None:
     bare.mode(U)
-    assert bare.one(text) == cause
+    assert bare.one(text) == ILLEGAL
 
 
 def test_hu_lets_user_mode_use_hlv(bare: Bare) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
+
 from tests.hext.bare import BASE, CODE, Bare
 from tests.hext.walker import PSEUDO_READ, Guest, R, Refused, W, X
 
@@ -57,7 +58,7 @@ def random_guest(rng: random.Random, bare: Bare) -> Guest:
     g_mid, g_leaf = BASE + 0x24000, BASE + 0x25000
     put(G_ROOT + 8 * (BASE >> 30), g_mid >> 2 | (1 if rng.random() < 0.97 else random_pte(rng, 2) & 0xFF))
     put(g_mid, g_leaf >> 2 | 1)
-    for page in range(0, 64):
+    for page in range(64):
         flags = PTE_U | (LEAVES[0] if rng.random() < 0.7 else rng.choice(LEAVES))
         if rng.random() < 0.05:
             flags ^= 1 << rng.randrange(8)
@@ -142,7 +143,7 @@ def test_hlv_and_hsv_against_the_walker(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(80))
 def test_fetch_against_the_walker(seed: int) -> None:
-    """A jump into VS- or VU-mode: the fetch's fault, with mtinst zero for an explicit one and the pseudo-instruction for a table."""
+    """A jump into VS- or VU-mode: mtinst is zero for the fetch itself and the pseudo-instruction for a table."""
     rng = random.Random(f"fetch {seed}")
     bare = Bare()
     guest = random_guest(rng, bare)

@@ -105,7 +105,12 @@ def test_processes_that_start_cold_together_compile_once(tmp_path: Path) -> None
 
 def test_a_process_killed_while_it_compiles_blocks_nobody(folder: Path, compiled: list[int]) -> None:
     """The lock is the operating system's: it ends with the process that held it."""
-    script = "import time; from rvhv import build; build.compile_machine = lambda: print('in', flush=True) or time.sleep(60); build._obtain(None)"
+    script = textwrap.dedent("""
+        import time
+        from rvhv import build
+        build.compile_machine = lambda: print("in", flush=True) or time.sleep(60)
+        build._obtain(None)
+    """)
     environment = os.environ | {"RVHV_CACHE_DIR": str(folder), "PYTHONPATH": str(ROOT)}
     victim = subprocess.Popen([sys.executable, "-c", script], env=environment, stdout=subprocess.PIPE)
     assert victim.stdout is not None
