@@ -172,6 +172,26 @@ def amo_begin(st, ram, fr, va, size):  # type: ignore[no-untyped-def]
 
 
 @jit
+def amocas_q(st, ram, fr, code, va, rd, rs2):  # type: ignore[no-untyped-def]
+    """Compare and swap 16 bytes with the register pairs at rd and rs2, which are even.
+
+    norm:Zacas_rv64_amocas-q_rs2_frst_reg_x0, rd_frst_reg_x0: the pair at x0 reads as zero and is not written."""
+    fault = locate_atomic(st, ram, fr, va, U16, ACCESS_W)
+    if fault != FAULT_NONE:
+        return fault
+    spa = st[WALK_SPA]
+    at = spa - st[RAM_BASE]
+    low, high = ld64(ram, at), ld64(ram, at + U8)
+    if low == st[rd] and high == (st[rd + U1] if rd != U0 else U0):
+        fault = store_phys(st, ram, fr, code, spa, st[rs2], U8)
+        fault |= store_phys(st, ram, fr, code, spa + U8, st[rs2 + U1] if rs2 != U0 else U0, U8)
+    if rd != U0:
+        st[rd] = low
+        st[rd + U1] = high
+    return fault
+
+
+@jit
 def reset_code(st, fr, code):  # type: ignore[no-untyped-def]
     """The pool of predecoded pages is full: give all of it up."""
     page = U0

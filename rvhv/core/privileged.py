@@ -228,6 +228,18 @@ def wfi(st, pc, npc):  # type: ignore[no-untyped-def]
 
 
 @jit
+def wrs_nto(st, pc, npc):  # type: ignore[no-untyped-def]
+    """A stall that ends at once (norm:Zawrs_stall_terminate); where TW or VTW bound it, to zero: what would stall traps."""
+    would_stall = st[RESERVATION] != NO_RESERVATION and pending_now(st) & st[MIE] == U0
+    if would_stall and st[PRV] != PRV_M:
+        if st[MSTATUS] & TW != U0:
+            return illegal(st)
+        if st[V] != U0 and st[HSTATUS] & VTW != U0:
+            return virtual_instruction(st)
+    return FAULT_NONE
+
+
+@jit
 def sfence_vma(st, pc, npc):  # type: ignore[no-untyped-def]
     prv = st[PRV]
     if st[V] != U0:
@@ -235,6 +247,14 @@ def sfence_vma(st, pc, npc):  # type: ignore[no-untyped-def]
             return virtual_instruction(st)
     elif prv == PRV_U or (prv == PRV_S and st[MSTATUS] & TVM != U0):
         return illegal(st)
+    return FAULT_NONE
+
+
+@jit
+def sfence_inval(st, pc, npc):  # type: ignore[no-untyped-def]
+    """sfence.w.inval and sfence.inval.ir. norm:Svinval_sfence_w_inval_inval_s_vs_mode: TVM and VTVM do not matter."""
+    if st[PRV] == PRV_U:
+        return virtual_instruction(st) if st[V] != U0 else illegal(st)
     return FAULT_NONE
 
 

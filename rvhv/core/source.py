@@ -7,9 +7,10 @@ here: only where operands live.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 
-from rvhv.cpu.predecode import RD_SHIFT, op_numbers, placement
+from rvhv.cpu.predecode import RD_SHIFT, RS1_SHIFT, RS2_SHIFT, op_numbers, placement
 from rvhv.isa.effects import Amo, Branch, Call, CsrAccess, Jump, Load, LoadReserved, Store, StoreConditional
 from rvhv.isa.expr import E
 from rvhv.isa.render.numba_src import condition_source, expr_source
@@ -18,16 +19,19 @@ from rvhv.isa.rows import Csr, Insn, Registry
 HEADER = '''"""Generated from the rows by rvhv.core.source; do not edit."""
 import numpy as np
 
-from rvhv.core.access import amo_begin, fetch_cross, load_reserved, load_slow, store_conditional, store_slow
+from rvhv.core.access import amo_begin, amocas_q, fetch_cross, load_reserved, load_slow, store_conditional, store_slow
+from rvhv.core.cache_blocks import cache_block
 from rvhv.core.privileged import (
     csr_is_plain, csr_is_stored, csr_privilege_check, csr_row, csr_word, ebreak, ecall, hfence, hfence_gvma,
-    hypervisor_access, illegal, mret, sfence_vma, sret, stored_read, stored_write, virtual_instruction, wfi,
+    hypervisor_access, illegal, mret, sfence_inval, sfence_vma, sret, stored_read, stored_write, virtual_instruction, wfi,
+    wrs_nto,
 )
+from rvhv.cpu.bits import clmul
 from rvhv.cpu.clock import cycle_now, instret_now, pending_now, time_now
 from rvhv.cpu.decode import decode_at
 from rvhv.cpu.frames import store_phys
 from rvhv.cpu.njit import (
-    bswap, clz, cpop, ctz, jit, ld8, ld16, ld32, ld64, mulh, mulhsu, mulhu, sdiv, srem, st8, st16, st32, st64, udiv, urem,
+    brev, bswap, clz, cpop, ctz, jit, ld8, ld16, ld32, ld64, mulh, mulhsu, mulhu, sdiv, srem, st8, st16, st32, st64, udiv, urem,
 )
 from rvhv.cpu.slots import (
     CODE_FRAME, FAULT_CROSS, FAULT_NONE, FAULT_REFRESH, FAULT_TRAP, FAULT_WATCH, FAULT_WFI, LEFT, PC, RAW, RAW_PACKED, TLB_DATA,
@@ -44,6 +48,10 @@ COMPUTED = {"pending": "pending_now(st)", "time": "time_now(st)", "cycle": "cycl
 # the interpreter keeps no pc: it follows from the index of the predecoded word
 INLINE_PC = "(pva + ((ci - base) << U64(1)))"
 INLINE_NPC = "(pva + ((ci - base + ((w >> U64(14)) & U64(3))) << U64(1)))"
+# a family function gets pc and npc, and reads the registers once for all its rows
+FAMILY_REGISTERS = {"rs1": RS1_SHIFT, "rs2": RS2_SHIFT}
+INLINE_LEAVES = {"pc": INLINE_PC, "npc": INLINE_NPC}
+FAMILY_LEAVES = {name: name for name in ("pc", "npc", *FAMILY_REGISTERS)}
 
 
 def u(value: int) -> str:
@@ -55,23 +63,22 @@ def _register(shift: int, width: int = 5) -> str:
 
 
 class Leaves:
-    """How a row's leaves are written in the generated code; `pc` and `npc` are local expressions of the function
-    they are used in.
-    """
+    """How a row's leaves are written in the generated code; `known` are those that the function they are used in has at
+    hand."""
 
-    def __init__(self, insn: Insn, pc: str, npc: str) -> None:
+    def __init__(self, insn: Insn, known: Mapping[str, str]) -> None:
         self.places = placement(insn)
-        self.pc, self.npc = pc, npc
+        self.known = known
 
     def __call__(self, name: str) -> str:
-        if name == "pc":
-            return self.pc
-        if name == "npc":
-            return self.npc
+        if name in self.known:
+            return self.known[name]
         if name == "rd_index":  # x_sink's low five bits are zero
             return f"({_register(RD_SHIFT)})"
-        if name == "rs1_index":
-            return f"({_register(self.places['rs1'].shift)})"
+        if name == "rd_value":
+            return f"st[{_register(RD_SHIFT)}]"
+        if name in ("rs1_index", "rs2_index"):
+            return f"({_register(self.places[name[:3]].shift)})"
         if name not in self.places:
             return name  # a temporary
         place = self.places[name]
@@ -94,7 +101,7 @@ class RowWriter:
     def __init__(self, insn: Insn, inline: bool) -> None:
         self.insn = insn
         self.inline = inline
-        self.leaves = Leaves(insn, *((INLINE_PC, INLINE_NPC) if inline else ("pc", "npc")))
+        self.leaves = Leaves(insn, INLINE_LEAVES if inline else FAMILY_LEAVES)
         self.lines: list[str] = []
         self.depth = 0
 
@@ -153,9 +160,9 @@ class RowWriter:
                 self.depth -= 1
             case Jump(target=target):
                 self.emit(f"target = {self.expr(target)}")
-            case Call(helper=helper, args=args):
+            case Call(helper=helper, args=args, memory=memory):
                 more = "".join(f", {self.expr(a)}" for a in args)
-                self.emit(f"fault = {helper}(st, pc, npc{more})")
+                self.emit(f"fault = {helper}(st{', ram, fr, code' if memory else ', pc, npc'}{more})")
             case _:
                 raise TypeError(effect)
 
@@ -296,6 +303,7 @@ def csr_functions(isa: Registry) -> list[str]:
 def family_function(isa: Registry, name: str, insns: list[Insn]) -> list[str]:
     ops = op_numbers(isa)
     lines = ["", "", "@jit", f"def exec_{name}(st, ram, fr, code, tab, w, op, pc, npc):", "    fault = FAULT_NONE"]
+    lines += [f"    {register} = st[{_register(shift)}]" for register, shift in FAMILY_REGISTERS.items()]
     _dispatch(lines, ((f"op == U64({ops[i.name]})", RowWriter(i, False).write()) for i in insns), "    ")
     lines.append("    return fault")
     return lines
@@ -376,39 +384,61 @@ INTERPRETER_END = '''
 '''
 
 
+FAMILY = {"A": "atomic", "Zacas": "atomic"} | dict.fromkeys(("Zba", "Zbb", "Zbc", "Zbs", "Zbkb", "Zbkx", "Zicond"), "bitmanip")
+
+
 def families(isa: Registry) -> dict[str, list[Insn]]:
     """The rows that are not inline, by family function."""
     groups: dict[str, list[Insn]] = {}
     for insn in isa.insns.values():
-        if not insn.hot:
-            groups.setdefault("atomic" if insn.extension == "A" else "system", []).append(insn)
+        if not insn.hot and not insn.idle:
+            groups.setdefault(FAMILY.get(insn.extension, "system"), []).append(insn)
     return groups
 
 
 def interpreter_source(isa: Registry) -> str:
     """The whole generated module."""
     ops = op_numbers(isa)
-    lines = [HEADER, f"from rvhv.cpu.slots import {', '.join(csr_slots(isa))}"]
-    lines += csr_functions(isa)
+    lines = csr_functions(isa)
     groups = families(isa)
     for name, insns in groups.items():
         lines += family_function(isa, name, insns)
     lines.append(INTERPRETER.replace("{first_op}", str(min(ops.values()))).rstrip())
     cases = [
-        (f"op == U64({ops[i.name]})", [f"# {i.name}", *RowWriter(i, True).write()]) for i in isa.insns.values() if i.hot
+        (f"op == U64({ops[i.name]})", [f"# {i.name}", *RowWriter(i, True).write()])
+        for i in isa.insns.values()
+        if i.hot and not i.idle
     ]
     for name, insns in groups.items():
-        numbers = [ops[i.name] for i in insns]
-        where = " or ".join(f"U64({a}) <= op <= U64({b})" for a, b in _ranges(numbers))
         body = [
             "st[LEFT] = left",
             f"fault = exec_{name}(st, ram, fr, code, tab, w, op, {INLINE_PC}, {INLINE_NPC})",
         ]
-        cases.append((where, body))
+        cases.append((_op_is_one_of([ops[i.name] for i in insns]), body))
+    if idle := [ops[i.name] for i in isa.insns.values() if i.idle]:
+        cases.append((_op_is_one_of(idle), ["pass"]))
     cases.append(("op == U64(3)", ["fault = illegal(st)"]))
     _dispatch(lines, cases, "        ")
     lines.append(INTERPRETER_END)
-    return "\n".join(lines) + "\n"
+    head = [HEADER, f"from rvhv.cpu.slots import {', '.join(csr_slots(isa))}"]
+    return "\n".join(head + _name_constants("\n".join(lines))) + "\n"
+
+
+def _name_constants(source: str) -> list[str]:
+    """`U64(5)` in a function is a call that numba types and compiles each time; as a constant of the module it is free."""
+    values: set[int] = set()
+
+    def name(m: re.Match[str]) -> str:
+        value = int(m[1], 0)
+        values.add(value)
+        return f"C_{value:x}"
+
+    named = re.sub(r"\bU64\((0x[0-9a-f]+|\d+)\)", name, source)
+    return [*(f"C_{v:x} = {u(v)}" for v in sorted(values)), named]
+
+
+def _op_is_one_of(numbers: list[int]) -> str:
+    return " or ".join(f"U64({a}) <= op <= U64({b})" for a, b in _ranges(numbers))
 
 
 def _ranges(numbers: list[int]) -> list[tuple[int, int]]:

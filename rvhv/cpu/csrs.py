@@ -8,7 +8,7 @@ from __future__ import annotations
 from rvhv.isa.expr import E, const, eq, leaf, ltu, select
 from rvhv.isa.rows import CsrField, Registry, bits, write_fields
 
-MISA = 2 << 62 | sum(1 << (ord(letter) - ord("A")) for letter in "ACHIMSU")
+MISA = 2 << 62 | sum(1 << (ord(letter) - ord("A")) for letter in "ABCHIMSU")
 
 SSIP, MSIP, STIP, MTIP, SEIP, MEIP = 1 << 1, 1 << 3, 1 << 5, 1 << 7, 1 << 9, 1 << 11
 VSSIP, VSTIP, VSEIP, SGEIP = 1 << 2, 1 << 6, 1 << 10, 1 << 12
@@ -90,6 +90,8 @@ STATUS_M: tuple[CsrField, ...] = (
 SSTATUS_MASK = sum(f.mask for f in STATUS_S)
 TVEC = (bits("BASE", 63, 2), bits("MODE", 1, 0, warl=keep_if(2, 3)))
 EPC = (bits("PC", 63, 1),)
+# of menvcfg, senvcfg and henvcfg
+ENVCFG = (bits("FIOM", 0), bits("CBIE", 5, 4, warl=keep_if(2)), bits("CBCFE", 6), bits("CBZE", 7))
 COUNTEREN = (bits("CY", CY), bits("TM", TM), bits("IR", IR))
 
 
@@ -115,7 +117,7 @@ def add_rows(isa: Registry) -> None:
         writes=(("mie", (leaf("mie") & (s_view ^ const(-1))) | (value & s_view)),))  # fmt: skip
     csr("stvec", 0x105, *TVEC, vs="vstvec", plain=True)
     csr("scounteren", 0x106, *COUNTEREN, plain=True)
-    csr("senvcfg", 0x10A, bits("FIOM", 0), plain=True)
+    csr("senvcfg", 0x10A, *ENVCFG, plain=True)
     csr("sscratch", 0x140, vs="vsscratch", plain=True)
     csr("sepc", 0x141, *EPC, vs="vsepc", plain=True)
     csr("scause", 0x142, vs="vscause", plain=True)
@@ -141,7 +143,7 @@ def add_rows(isa: Registry) -> None:
     masked("mie", 0x304, S_INTERRUPTS | M_INTERRUPTS | HS_INTERRUPTS)
     csr("mtvec", 0x305, *TVEC, plain=True)
     csr("mcounteren", 0x306, *COUNTEREN)
-    csr("menvcfg", 0x30A, bits("FIOM", 0), bits("STCE", STCE))
+    csr("menvcfg", 0x30A, *ENVCFG, bits("STCE", STCE))
     constant("mcountinhibit", 0x320)
     csr("mscratch", 0x340, plain=True)
     csr("mepc", 0x341, *EPC, plain=True)

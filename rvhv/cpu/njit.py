@@ -141,7 +141,7 @@ def _division(name: str) -> Any:
 udiv, urem, sdiv, srem = (_division(n) for n in ("udiv", "urem", "sdiv", "srem"))
 
 
-def _bit_count(name: str) -> Any:
+def _bit_operation(name: str) -> Any:
     @intrinsic
     def count(typingctx, a):  # type: ignore[no-untyped-def]
         def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
@@ -159,7 +159,7 @@ def _bit_count(name: str) -> Any:
     return count
 
 
-clz, ctz, cpop, bswap = (_bit_count(n) for n in ("ctlz", "cttz", "ctpop", "bswap"))
+clz, ctz, cpop, bswap, brev = (_bit_operation(n) for n in ("ctlz", "cttz", "ctpop", "bswap", "bitreverse"))
 
 
 def _array_at(dtype: Any) -> Any:

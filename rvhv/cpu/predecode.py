@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from rvhv.cpu.state import SLOT
-from rvhv.isa.rows import Csr, Insn, Registry
+from rvhv.isa.rows import Csr, Insn, Registry, most_specific_first
 
 OP_MASK = (1 << 14) - 1
 HALFWORDS_SHIFT, RD_SHIFT, RS1_SHIFT, RS2_SHIFT, IMM_SHIFT = 14, 16, 22, 27, 32
@@ -124,7 +124,7 @@ def build_tables(isa: Registry) -> list[int]:
             storage[4 * i : 4 * i + 3] = 1 + slot, csr.storage.fixed, csr.storage.mask
     opcodes, rows = [0] * 32, list[int]()
     for opcode in range(32):
-        mine = [i for i in isa.insns.values() if i.encoding.match >> 2 & 31 == opcode]
+        mine = most_specific_first(i for i in isa.insns.values() if i.encoding.match >> 2 & 31 == opcode)
         opcodes[opcode] = len(rows) // ROW_WORDS | len(mine) << 32
         for insn in mine:
             rows += _decode_row(insn, ops[insn.name])

@@ -14,8 +14,6 @@ def _rd_not_0(f: Fields) -> bool:
     return f["rd"] != 0
 
 
-
-
 def _rs1_not_0(f: Fields) -> bool:
     return f["rs1"] != 0
 
@@ -26,6 +24,11 @@ def _imm_not_0(f: Fields) -> bool:
 
 def _uimm_not_0(f: Fields) -> bool:
     return f["uimm"] != 0
+
+
+def _is_ntl(f: Fields) -> bool:
+    """c.add of x2 to x5 to x0 is a c.ntl hint."""
+    return f["rd"] == 0 and 2 <= f["rs2"] <= 5
 
 
 def add_rows(isa: Registry) -> None:
@@ -60,6 +63,7 @@ def add_rows(isa: Registry) -> None:
     c("c.mv", "100 0 rd rs2 10", "rd, rs2", "add", lambda f: f["rs2"] != 0, rd="rd", rs1=0, rs2="rs2")
     c("c.ebreak", "100 1 00000 00000 10", "", "ebreak")
     c("c.jalr", "100 1 rs1 00000 10", "rs1", "jalr", _rs1_not_0, rd=1, rs1="rs1", imm=0)
-    c("c.add", "100 1 rd rs2 10", "rd, rs2", "add", lambda f: f["rs2"] != 0, rd="rd", rs1="rd", rs2="rs2")
+    c("c.add", "100 1 rd rs2 10", "rd, rs2", "add",
+      lambda f: f["rs2"] != 0 and not _is_ntl(f), rd="rd", rs1="rd", rs2="rs2")  # fmt: skip
     c("c.swsp", "110 uimm[5:2|7:6] rs2 10", "rs2, uimm(sp)", "sw", rs2="rs2", rs1=2, imm="uimm")
     c("c.sdsp", "111 uimm[5:3|8:6] rs2 10", "rs2, uimm(sp)", "sd", rs2="rs2", rs1=2, imm="uimm")

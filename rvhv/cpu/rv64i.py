@@ -1,4 +1,4 @@
-"""RV64I base integer instructions, Zifencei's fence.i, and Zihintpause (Unprivileged ISA, "RV32I", "RV64I")."""
+"""RV64I base integer instructions and Zifencei's fence.i (Unprivileged ISA, "RV32I", "RV64I")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Zicsr and the privileged instructions (Privileged ISA, "Machine-Level ISA", "Supervisor-Level ISA").
+"""Zicsr, the privileged instructions, Zawrs and Svinval (Privileged ISA, "Machine-Level ISA", "Supervisor-Level ISA", "Svinval").
 
 What they check and do depends on the mode and on many CSR bits: each is a named helper that both tiers share.
 """
@@ -28,11 +28,17 @@ def add_rows(isa: Registry) -> None:
     csr("csrrs", "10", lambda old, new: old | new, True)
     csr("csrrc", "11", lambda old, new: old & (new ^ MASK64), True)
 
-    def system(name, encoding, helper, syntax="", semantics=None):  # type: ignore[no-untyped-def]
-        isa.insn("System", name, encoding, syntax, semantics or (lambda m: m.call(helper)), hot=False, privileged=True)
+    def system(name, encoding, helper, syntax="", extension="System"):  # type: ignore[no-untyped-def]
+        isa.insn(extension, name, encoding, syntax, lambda m: m.call(helper), hot=False, privileged=True)
 
     system("mret", "0011000 00010 00000 000 00000 1110011", "mret")
     system("sret", "0001000 00010 00000 000 00000 1110011", "sret")
     system("wfi", "0001000 00101 00000 000 00000 1110011", "wfi")
     # no cache is state: a store to a page table drops what was derived from it, so the fence only checks privilege
     system("sfence.vma", "0001001 rs2 rs1 000 00000 1110011", "sfence_vma", "rs1, rs2")
+    system("sinval.vma", "0001011 rs2 rs1 000 00000 1110011", "sfence_vma", "rs1, rs2", "Svinval")
+    system("sfence.w.inval", "0001100 00000 00000 000 00000 1110011", "sfence_inval", extension="Svinval")
+    system("sfence.inval.ir", "0001100 00001 00000 000 00000 1110011", "sfence_inval", extension="Svinval")
+    system("wrs.nto", "000000001101 00000 000 00000 1110011", "wrs_nto", extension="Zawrs")
+    # norm:Zawrs_stall_terminate: a stall may end at once; the short one ends before anything can trap
+    isa.insn("Zawrs", "wrs.sto", "000000011101 00000 000 00000 1110011", "", lambda: None, hot=False)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from rvhv.cpu.csrs import (
     COUNTEREN,
+    ENVCFG,
     EPC,
     HS_INTERRUPTS,
     STATUS_S,
@@ -50,8 +51,9 @@ def add_rows(isa: Registry) -> None:
     csr("htimedelta", 0x605)
     csr("hcounteren", 0x606, *COUNTEREN, plain=True)
     isa.constant("hgeie", 0x607)  # GEILEN is 0
-    csr("henvcfg", 0x60A, bits("FIOM", 0), bits("STCE", STCE),
-        read=leaf("henvcfg") & (leaf("menvcfg") | 1))  # STCE reads as zero while menvcfg.STCE is zero # fmt: skip
+    # STCE reads as zero while menvcfg.STCE is zero; norm:cbxe_unaffected: the CB* fields do not depend on menvcfg's
+    csr("henvcfg", 0x60A, *ENVCFG, bits("STCE", STCE),
+        read=leaf("henvcfg") & (leaf("menvcfg") | const(~(1 << STCE))))  # fmt: skip
     csr("htval", 0x643, plain=True)
     csr("hip", 0x644, read=leaf("pending") & HS_INTERRUPTS, writes=(("hvip", _keep("hvip", const(VSSIP))),))
     csr("hvip", 0x645, writes=(("hvip", value & VS_INTERRUPTS),))

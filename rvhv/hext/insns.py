@@ -9,10 +9,11 @@ from rvhv.isa.rows import Registry
 
 
 def add_rows(isa: Registry) -> None:
-    def fence(name, funct7, helper):  # type: ignore[no-untyped-def]
+    def fence(name, funct7, helper, extension="H"):  # type: ignore[no-untyped-def]
         isa.insn(
-            "H", name, f"{funct7} rs2 rs1 000 00000 1110011", "rs1, rs2", lambda m: m.call(helper), hot=False, privileged=True
-        )
+            extension, name, f"{funct7} rs2 rs1 000 00000 1110011", "rs1, rs2", lambda m: m.call(helper), hot=False,
+            privileged=True,
+        )  # fmt: skip
 
     def load(name, funct7, kind, size, signed, via="hlv"):  # type: ignore[no-untyped-def]
         isa.insn(
@@ -28,6 +29,8 @@ def add_rows(isa: Registry) -> None:
 
     fence("hfence.vvma", "0010001", "hfence")
     fence("hfence.gvma", "0110001", "hfence_gvma")
+    fence("hinval.vvma", "0010011", "hfence", "Svinval")
+    fence("hinval.gvma", "0110011", "hfence_gvma", "Svinval")
     load("hlv.b", "0110000", "00000", 1, True)
     load("hlv.bu", "0110000", "00001", 1, False)
     load("hlv.h", "0110010", "00000", 2, True)

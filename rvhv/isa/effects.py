@@ -88,10 +88,12 @@ class Jump:
 
 @dataclass(frozen=True)
 class Call:
-    """A named helper that both tiers share, for what is too irregular for an expression; it may trap, jump or stop the hart."""
+    """A named helper that both tiers share, for what is too irregular for an expression; it may trap, jump or stop the hart.
+    `memory`: it accesses memory or registers, so it gets all that the access functions need."""
 
     helper: str
     args: tuple[E, ...]
+    memory: bool = False
 
 
 Effect = Load | Store | Amo | LoadReserved | StoreConditional | CsrAccess | Branch | Jump | Call
@@ -143,5 +145,5 @@ class Recorder:
     def jump(self, target: E) -> None:
         self.effects.append(Jump(target))
 
-    def call(self, helper: str, *args: Operand) -> None:
-        self.effects.append(Call(helper, tuple(lift(a) for a in args)))
+    def call(self, helper: str, *args: Operand, memory: bool = False) -> None:
+        self.effects.append(Call(helper, tuple(lift(a) for a in args), memory))

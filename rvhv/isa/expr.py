@@ -31,6 +31,15 @@ def _trunc_div(a: int, b: int) -> int:
     return quotient if (a < 0) == (b < 0) else -quotient
 
 
+def _carryless_product(a: int, b: int) -> int:
+    """The 127-bit product of two polynomials over GF(2)."""
+    product = 0
+    while b:
+        product ^= a * (b & -b)
+        b &= b - 1
+    return product
+
+
 OPS: dict[str, Callable[..., int]] = {
     "add": lambda a, b: (a + b) & MASK64,
     "sub": lambda a, b: (a - b) & MASK64,
@@ -65,6 +74,8 @@ OPS: dict[str, Callable[..., int]] = {
     "ctz": lambda a: (a & -a).bit_length() - 1 if a else 64,
     "cpop": lambda a: a.bit_count(),
     "bswap": lambda a: int.from_bytes(a.to_bytes(8, "little"), "big"),
+    "brev": lambda a: int(f"{a:064b}"[::-1], 2),
+    "clmul": lambda a, b: _carryless_product(a, b) & MASK64,
 }
 
 Operand = Union["E", int]
@@ -160,7 +171,8 @@ select = _op("select")
 mulhu, mulh, mulhsu = _op("mulhu"), _op("mulh"), _op("mulhsu")
 sext8, sext16, sext32 = _op("sext8"), _op("sext16"), _op("sext32")
 zext8, zext16, zext32 = _op("zext8"), _op("zext16"), _op("zext32")
-clz, ctz, cpop, bswap = _op("clz"), _op("ctz"), _op("cpop"), _op("bswap")
+clz, ctz, cpop, bswap, brev = (_op(n) for n in ("clz", "ctz", "cpop", "bswap", "brev"))
+clmul = _op("clmul")
 
 INT64_MIN = 1 << 63
 

@@ -13,12 +13,14 @@ from rvhv.isa.expr import MASK64, E, const, leaf, lift
 
 Semantics = Callable[..., "E | None"]
 REGISTER_OPERANDS = frozenset({"rd", "rs1", "rs2", "rs3"})
-CONTEXT_LEAVES = frozenset({"pc", "npc", "rd_index", "rs1_index"})
+# besides the operands: rd_value is what rd holds before the instruction
+CONTEXT_LEAVES = frozenset({"pc", "npc", "rd_index", "rs1_index", "rs2_index", "rd_value"})
 
 
 @dataclass(frozen=True)
 class Insn:
-    """An instruction. `syntax` is its assembly operands, e.g. "rd, imm(rs1)"; `result` is what rd gets (None: nothing)."""
+    """An instruction. `syntax` is its assembly operands, e.g. "rd, imm(rs1)"; `result` is what rd gets (None: nothing).
+    `overrides` names the instruction of which this one is a special case: its words mean this one instead."""
 
     name: str
     extension: str
@@ -28,10 +30,16 @@ class Insn:
     result: E | None
     hot: bool = True  # inline in the interpreter; otherwise in a family function of its extension
     privileged: bool = False
+    overrides: str | None = None
 
     @cached_property
     def jumps(self) -> bool:
         return any(isinstance(e, Branch | Jump) for e in self.effects)
+
+    @cached_property
+    def idle(self) -> bool:
+        """It does nothing at all: a hint or a fence."""
+        return not self.effects and self.result is None
 
     @cached_property
     def calls(self) -> bool:
@@ -149,6 +157,11 @@ def write_fields(fields: Iterable[CsrField], value: E, old: E, only: Iterable[st
     return result
 
 
+def most_specific_first(insns: Iterable[Insn]) -> list[Insn]:
+    """The order in which a word is compared with rows: one that overrides another has more fixed bits."""
+    return sorted(insns, key=lambda i: -i.encoding.mask.bit_count())
+
+
 class Registry:
     """The rows of an ISA, in the order in which they were written."""
 
@@ -168,6 +181,7 @@ class Registry:
         *,
         hot: bool = True,
         privileged: bool = False,
+        overrides: str | None = None,
     ) -> None:
         """Add an instruction; `semantics` is called once with leaves for the operands it names (and `m`, the recorder)."""
         parsed = parse_encoding(encoding)
@@ -194,6 +208,7 @@ class Registry:
             None if result is None else lift(result),
             hot,
             privileged,
+            overrides,
         )
 
     def c(
@@ -274,9 +289,7 @@ class Registry:
         table: dict[int, list[Insn]] = {}
         for insn in self.insns.values():
             table.setdefault(insn.encoding.match & 0x7F, []).append(insn)
-        for rows in table.values():
-            rows.sort(key=lambda i: -i.encoding.mask.bit_count())
-        return table
+        return {opcode: most_specific_first(rows) for opcode, rows in table.items()}
 
     @cached_property
     def _compressed_by_quadrant(self) -> dict[tuple[int, int], list[Compressed]]:

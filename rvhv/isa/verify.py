@@ -108,12 +108,31 @@ def check_insn(insn: Insn) -> list[Problem]:
     return [f"{insn.name}: {p}" for p in problems]
 
 
+def _overlap(a: Insn, b: Insn) -> bool:
+    return (a.encoding.match ^ b.encoding.match) & a.encoding.mask & b.encoding.mask == 0
+
+
+def _is_special_case(insn: Insn, general: Insn) -> bool:
+    """Every word of `insn` is one of `general`, and not the other way round."""
+    wide = general.encoding.mask
+    return _overlap(insn, general) and insn.encoding.mask & wide == wide and insn.encoding.mask != wide
+
+
 def check_overlaps(registry: Registry) -> list[Problem]:
-    """No word matches two instructions, and no halfword two compressed rows that their `where` does not tell apart."""
+    """No word matches two instructions but one that overrides the other, and no halfword two compressed rows that their
+    `where` does not tell apart."""
     problems = []
     for a, b in combinations(registry.insns.values(), 2):
-        if (a.encoding.match ^ b.encoding.match) & a.encoding.mask & b.encoding.mask == 0:
+        if _overlap(a, b) and a.overrides != b.name and b.overrides != a.name:
             problems.append(f"{a.name} and {b.name}: their encodings overlap")
+    for insn in registry.insns.values():
+        if insn.overrides is None:
+            continue
+        general = registry.insns.get(insn.overrides)
+        if general is None:
+            problems.append(f"{insn.name}: overrides {insn.overrides}, which does not exist")
+        elif not _is_special_case(insn, general):
+            problems.append(f"{insn.name}: is not a special case of {general.name}, which it overrides")
     for half in range(0x10000):
         if half & 3 == 3:
             continue

@@ -21,7 +21,10 @@ DATA = range(0x8000_0000, 0x8000_2000)
 C_NOP = b"\x01\x00"
 CASES = int(40 * SCALE)
 XREGS = [getattr(rc, f"UC_RISCV_REG_X{n}") for n in range(32)]
-PLAIN_ROWS = [row for row in rows(ISA) if row.plain]
+# Unicorn 2.1 is made of a QEMU that is older than these extensions: tests/diff/test_qemu.py and the definitions of
+# tests/spec/test_bitmanip.py are their witnesses. Its hints and prefetches are the instructions that they override.
+UNKNOWN = {"Zba", "Zbb", "Zbc", "Zbs", "Zbkb", "Zbkx", "Zicond", "Zacas", "Zawrs"}
+PLAIN_ROWS = [row for row in rows(ISA) if row.plain and row.insn.extension not in UNKNOWN]
 DIS = Disassembler(ISA, pseudo=False)
 
 

@@ -36,7 +36,7 @@ KNOWN = [
     (0x03F51513, "slli a0, a0, 63", "slli a0, a0, 63"),
     (0x0330000F, "fence rw, rw", "fence rw, rw"),
     (0x0FF0000F, "fence", "fence iorw, iorw"),
-    (0x0100000F, "pause", "fence w, 0"),
+    (0x0100000F, "pause", "pause"),
     (0x8330000F, "fence.tso", "fence.tso"),
     (0x0000100F, "fence.i", "fence.i"),
     (0x00000073, "ecall", "ecall"),

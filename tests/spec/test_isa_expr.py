@@ -42,6 +42,14 @@ def test_bit_counts(a: int) -> None:
     assert OPS["ctz"](a) == len(text) - len(text.rstrip("0"))
     assert OPS["cpop"](a) == text.count("1")
     assert OPS["bswap"](OPS["bswap"](a)) == a
+    assert f"{OPS['brev'](a):064b}" == text[::-1]
+
+
+@given(U64, U64)
+def test_carryless_product(a: int, b: int) -> None:
+    """Each bit is the parity of the pairs of bits whose positions add up to its own."""
+    bits_ = [sum((a >> i) & (b >> (n - i)) & 1 for i in range(n + 1)) % 2 for n in range(64)]
+    assert OPS["clmul"](a, b) == sum(bit << n for n, bit in enumerate(bits_))
 
 
 @given(U64, st.integers(0, 63))

@@ -143,6 +143,28 @@ def test_overlapping_encodings_are_reported() -> None:
     assert problems(fill) == ["one and two: their encodings overlap"]
 
 
+SPECIAL = "0000000 00000 rs1 000 rd 0110011"  # R_TYPE with rs2 = x0
+
+
+@pytest.mark.parametrize(
+    ("encoding", "overrides", "complaint"),
+    [
+        (SPECIAL, "one", None),
+        (SPECIAL, None, "one and two: their encodings overlap"),
+        (R_TYPE, "one", "two: is not a special case of one, which it overrides"),
+        ("000000 shamt:6 rs1 000 00000 0110011", "one", "two: is not a special case of one, which it overrides"),
+        ("0000000 00000 rs1 001 rd 0110011", "one", "two: is not a special case of one, which it overrides"),
+        (SPECIAL, "three", "two: overrides three, which does not exist"),
+    ],
+)
+def test_only_a_special_case_overrides(encoding: str, overrides: str | None, complaint: str | None) -> None:
+    def fill(isa: Registry) -> None:
+        isa.insn("X", "one", R_TYPE, "", lambda rs1, rs2: rs1)
+        isa.insn("X", "two", encoding, "", lambda rs1: rs1, overrides=overrides)
+
+    assert complaint in problems(fill) if complaint else problems(fill) == []
+
+
 def compressed(isa: Registry) -> None:
     isa.insn("I", "addi", I_TYPE, "rd, rs1, imm", lambda rs1, imm: rs1 + imm)
     isa.c("c.one", "000 imm[5] rd imm[4:0] 01", "rd, imm", "addi", rd="rd", rs1="rd", imm="imm")

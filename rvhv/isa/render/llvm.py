@@ -44,6 +44,7 @@ _COMPARE = {
 _SIGN_EXTEND = {"sext8": I8, "sext16": I16, "sext32": I32}
 _ZERO_EXTEND = {"zext8": 0xFF, "zext16": 0xFFFF, "zext32": 0xFFFF_FFFF}
 _HIGH = {"mulhu": ("zext", "zext"), "mulh": ("sext", "sext"), "mulhsu": ("sext", "zext")}
+EVERY_FOURTH_BIT = 0x1111_1111_1111_1111
 # operations that give back their left operand when the right one is zero
 _RIGHT_ZERO = frozenset({"add", "sub", "or", "xor", "shl", "shr", "sar"})
 
@@ -189,7 +190,24 @@ class RowBuilder:
                 return b.ctpop(operands[0])
             case "bswap":
                 return b.bswap(operands[0])
+            case "brev":
+                return b.bitreverse(operands[0])
+            case "clmul":
+                return self._carryless_product(*operands)
         raise InternalError(f"no LLVM for the operation {op}")
+
+    def _carryless_product(self, x: ir.Value, y: ir.Value) -> ir.Value:
+        """Out of integer products of every fourth bit: the carries of up to fifteen ones stay in the three bits between."""
+        b = self.builder
+        masks = [ir.Constant(I64, EVERY_FOURTH_BIT << i) for i in range(4)]
+        xs, ys = ([b.and_(v, mask) for mask in masks] for v in (x, y))
+        result: ir.Value = ir.Constant(I64, 0)
+        for i, mask in enumerate(masks):
+            total = b.mul(xs[0], ys[i])
+            for j in range(1, 4):
+                total = b.xor(total, b.mul(xs[j], ys[(i - j) & 3]))
+            result = b.or_(result, b.and_(total, mask))
+        return result
 
     def _select(self, e: E) -> Value:
         cond = self.condition(e.kids[0])

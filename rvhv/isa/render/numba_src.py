@@ -43,6 +43,8 @@ OPS: dict[str, str] = {
     "ctz": "ctz({0})",
     "cpop": "cpop({0})",
     "bswap": "bswap({0})",
+    "brev": "brev({0})",
+    "clmul": "clmul({0}, {1})",
 }
 
 

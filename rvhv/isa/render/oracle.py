@@ -47,6 +47,8 @@ INTERRUPT_PRIORITY = (
     "virtual_supervisor_timer_interrupt",
 )
 ENVCFG_STCE = 63
+ENVCFG_CBZE = 1 << 7
+CACHE_BLOCK = 64
 STEPS_PER_TICK = 100
 
 
@@ -122,8 +124,9 @@ def compile_row(insn: Insn) -> RowFunction:
 def operand_leaves(insn: Insn, fields: Mapping[str, int], register: Callable[[int], int]) -> dict[str, int]:
     """The values of an instruction's operand leaves; `pc` and `npc` are not among them."""
     leaves = {name: register(n) if name in REGISTER_OPERANDS else n & MASK64 for name, n in fields.items() if name != "rd"}
-    leaves["rd_index"] = fields.get("rd", 0)
-    leaves["rs1_index"] = fields.get("rs1", 0)
+    for name in ("rd", "rs1", "rs2"):
+        leaves[f"{name}_index"] = fields.get(name, 0)
+    leaves["rd_value"] = register(leaves["rd_index"])
     return leaves
 
 
@@ -315,9 +318,40 @@ class OracleMachine:
                 self._require(M if status & MSTATUS_TVM else S)
             case "hfence":
                 self._require(S)
+            case "sfence_inval":
+                self._require(S)
+            case "wrs_nto":
+                if self.reservation is not None and not self.pending() & self.csrs.get("mie", 0):
+                    self._require(M if status & MSTATUS_TW else U)
+            case "cache_block":
+                self._cache_block(*args)
+            case "amocas_q":
+                self._amocas_q(*args)
             case _:
                 raise InternalError(f"the oracle has no helper {helper}")
         return None
+
+    def _cache_block(self, addr: int, enable: int) -> None:
+        """Whether this mode may execute a cbo, and whether there is anything at the address."""
+        registers = {M: (), S: ("menvcfg",), U: ("menvcfg", "senvcfg")}[self.prv]
+        if any(not self.csrs.get(name, 0) & enable for name in registers):
+            raise _Raise("illegal_instruction")
+        self._find(addr, 1, "store_access_fault")
+        if enable == ENVCFG_CBZE:
+            self.store(addr & -CACHE_BLOCK, 0, CACHE_BLOCK, "data")
+
+    def _amocas_q(self, addr: int, rd: int, rs2: int) -> None:
+        self._aligned(addr, 16, "store_address_misaligned")
+        memory, offset = self._find(addr, 16, "store_access_fault")
+        old, expected, new = memory[offset : offset + 16], self._pair(rd), self._pair(rs2)
+        if old == expected:
+            memory[offset : offset + 16] = new
+        if rd:
+            self.x[rd], self.x[rd + 1] = (int.from_bytes(old[i : i + 8], "little") for i in (0, 8))
+
+    def _pair(self, n: int) -> bytes:
+        """A register pair as memory holds it; the pair at x0 is zero."""
+        return b"".join(self.x[i].to_bytes(8, "little") for i in (n, n + 1)) if n else bytes(16)
 
     def _require(self, prv: int) -> None:
         if self.prv < prv:

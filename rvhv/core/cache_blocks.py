@@ -1,0 +1,56 @@
+"""Zicbom and Zicboz: who may execute them, and the access to a block (Unprivileged ISA, "CSR controls for CMO instructions")."""
+
+from __future__ import annotations
+
+from rvhv.core.access import locate
+from rvhv.core.privileged import illegal, virtual_instruction
+from rvhv.cpu import cache_blocks
+from rvhv.cpu.frames import store_phys
+from rvhv.cpu.njit import jit
+from rvhv.cpu.slots import FAULT_NONE, HENVCFG, MENVCFG, PRV, PRV_M, PRV_U, SENVCFG, TRAP_CAUSE, U64, WALK_SPA, V
+from rvhv.cpu.walk import ACCESS_R, ACCESS_W
+from rvhv.hext.two_stage import VIA_DATA
+
+U0, U2, U8 = U64(0), U64(2), U64(8)
+BLOCK = U64(cache_blocks.BLOCK_BYTES)
+WITHIN_BLOCK = U64(cache_blocks.BLOCK_BYTES - 1)
+CBZE = U64(cache_blocks.CBZE)
+LOAD_TO_STORE = U2  # from the cause of a load's fault to the store's: 5 to 7, 13 to 15, 21 to 23
+
+
+@jit
+def check_enabled(st, field):  # type: ignore[no-untyped-def]
+    """norm: menvcfg enables it below M-mode, henvcfg in VS-mode and VU-mode, senvcfg in U-mode and VU-mode."""
+    prv = st[PRV]
+    if prv == PRV_M:
+        return FAULT_NONE
+    refused_by_s = prv == PRV_U and st[SENVCFG] & field == U0
+    if st[MENVCFG] & field == U0 or (st[V] == U0 and refused_by_s):
+        return illegal(st)
+    if st[V] != U0 and (refused_by_s or st[HENVCFG] & field == U0):
+        return virtual_instruction(st)
+    return FAULT_NONE
+
+
+@jit
+def cache_block(st, ram, fr, code, va, field):  # type: ignore[no-untyped-def]
+    """The cbo instruction that `field` of the envcfg registers enables, on the block that `va` lies in.
+
+    norm:cbm_access: all but cbo.zero are permitted where a load is (a store needs more); norm:cbm_unperm_fault: what is not
+    permitted is a store's fault; norm:fault_excep_csr: its tval is `va` itself."""
+    fault = check_enabled(st, field)
+    if fault != FAULT_NONE:
+        return fault
+    zero = field == CBZE
+    fault = locate(st, ram, fr, va, ACCESS_W if zero else ACCESS_R, VIA_DATA)
+    if fault != FAULT_NONE:
+        if not zero:
+            st[TRAP_CAUSE] += LOAD_TO_STORE
+        return fault
+    if zero:
+        block = st[WALK_SPA] & ~WITHIN_BLOCK
+        i = U0
+        while i < BLOCK:
+            fault |= store_phys(st, ram, fr, code, block + i, U0, U8)
+            i += U8
+    return fault
