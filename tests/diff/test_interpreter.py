@@ -347,3 +347,33 @@ def test_chaos(n: int, pair: Pair) -> None:
         pair.check("chaos", str(n), f"the budget from pc {before:#x}")
         if pair.oracle.csrs["v"] or any(pair.oracle.csrs[name] for name in ("satp", "hgatp")):
             break  # a guest's mode, or translation: not the oracle's any more
+
+
+@pytest.mark.parametrize("name", ["amocas.w", "amocas.d", "amocas.q"])
+def test_compare_and_swap(name: str, pair: Pair) -> None:
+    """Half of the time rd (for amocas.q: rd and the register behind it) holds what memory holds; any registers, x0 too."""
+    rng = rng_for("amocas", name)
+    row = next(row for row in ROWS if row.name == name)
+    for _ in range(int(200 * SCALE)):
+        word = random_word(row.encoding, rng, rs1=rng.choice((9, 10)))
+        fields = row.encoding.extract(word)
+        rd, rs1 = fields["rd"], fields["rs1"]
+        x = [0, *(value(rng) for _ in range(31))]
+        x[rs1] = rng.randrange(DATA.start, DATA.stop, 16)
+        memory = rng.randbytes(16) if rng.random() < 0.7 else bytes(16)
+        pair.write(x[rs1], memory)
+        if rd and rng.random() < 0.7:
+            for n, half in ((rd, memory[:8]), (rd + 1, memory[8:])):
+                if n < 32 and n != rs1:
+                    x[n] = int.from_bytes(half, "little")
+            if rng.random() < 0.3:
+                x[rd] ^= 1 << 32  # above the word
+        if x[rs1] not in DATA:
+            continue
+        pc = rng.randrange(CODE.start, CODE.stop, 2)
+        pair.write(pc, word.to_bytes(4, "little"))
+        pair.set("pc", pc)
+        pair.registers(x)
+        pair.run(1)
+        pair.check("compare_and_swap", name, f"{DIS.text(word)} on {memory.hex()}, x={[hex(v) for v in x]}")
+        assert pair.oracle.pc == pc + 4

@@ -183,7 +183,7 @@ def test_vs_timer_interrupt_is_taken_at_its_own_step(bare: Bare) -> None:
         ("hgatp", 8 << 60 | (1 << 60) - 1, 8 << 60 | ((1 << 14) - 1) << 44 | ((1 << 44) - 4)),
         ("vsatp", 9 << 60 | 5, 0),
         ("hcounteren", (1 << 64) - 1, 7),
-        ("henvcfg", (1 << 64) - 1, 1),  # menvcfg.STCE is 0
+        ("henvcfg", (1 << 64) - 1, 0xF1),  # menvcfg.STCE is 0
         ("vsstatus", (1 << 64) - 1, 2 << 32 | 0xC0122),
         ("hgeie", 2, 0),
         ("medeleg", (1 << 64) - 1, 0xF0B7FF),
