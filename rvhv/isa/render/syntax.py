@@ -116,8 +116,6 @@ PSEUDO: tuple[Pseudo, ...] = (
     Pseudo("fence.tso", "", "fence", _FENCE | {"fm": 8, "pred": 3, "succ": 3}),
     Pseudo("sfence.vma", "", "sfence.vma", {"rs1": 0, "rs2": 0}),
     Pseudo("sfence.vma", "rs1", "sfence.vma", {"rs2": 0}),
-    Pseudo("sinval.vma", "", "sinval.vma", {"rs1": 0, "rs2": 0}),
-    Pseudo("sinval.vma", "rs1", "sinval.vma", {"rs2": 0}),
     Pseudo("hfence.vvma", "", "hfence.vvma", {"rs1": 0, "rs2": 0}),
     Pseudo("hfence.vvma", "rs1", "hfence.vvma", {"rs2": 0}),
     Pseudo("hfence.gvma", "", "hfence.gvma", {"rs1": 0, "rs2": 0}),
