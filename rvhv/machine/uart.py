@@ -60,6 +60,14 @@ class Uart:
         self._typed += data
         self._update()
 
+    def take(self, n: int) -> bytes:
+        """At most `n` of the bytes typed, taken by firmware instead of through the registers."""
+        taken = bytearray()
+        while len(taken) < n and self._received:
+            taken.append(self._received.popleft())
+            self._update()
+        return bytes(taken)
+
     @property
     def unread(self) -> int:
         """Bytes typed that the machine has not taken yet."""
