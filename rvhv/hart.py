@@ -104,7 +104,7 @@ class Hart:
         self._entry(Op.MRET)
 
     def find(self, address: int, access: int) -> int | None:
-        """The spa, in RAM or not, that the current mode reaches at `address`; access 1 read, 2 write, 4 execute. None: it faults."""
+        """The spa, in RAM or not, that the current mode reaches; access 1 read, 2 write, 4 execute. None: it faults."""
         spa = self._entry(Op.FIND, address, access)
         return None if spa == MASK64 else spa
 

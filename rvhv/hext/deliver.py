@@ -15,12 +15,12 @@ from rvhv.cpu.slots import (
     HSTATUS,
     HTINST,
     HTVAL,
+    M_HOOK,
     MEDELEG,
     MIDELEG,
     MSTATUS,
     MTINST,
     MTVAL2,
-    M_HOOK,
     PC,
     PRV,
     PRV_M,
@@ -95,7 +95,10 @@ def record(st, cause, gpa):  # type: ignore[no-untyped-def]
 
 @jit
 def deliver(st, tab):  # type: ignore[no-untyped-def]
-    """Take the trap that the trap_* slots describe, at pc. EXIT_HS or EXIT_M when it went to a mode that Python plays, else EXIT_BUDGET."""
+    """Take the trap that the trap_* slots describe, at pc.
+
+    EXIT_HS or EXIT_M when it went to a mode that Python plays, else EXIT_BUDGET.
+    """
     cause = st[TRAP_CAUSE]
     tval = st[TRAP_TVAL]
     if cause == CAUSE_ILLEGAL or cause == CAUSE_VIRTUAL:

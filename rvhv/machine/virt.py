@@ -67,6 +67,13 @@ class Firmware(Protocol):
         """Whether a hart runs, as far as the firmware is concerned."""
 
 
+class StepWatcher(Protocol):
+    """Sees every step: a machine that has one runs them one by one, which is slow."""
+
+    def before(self, number: int, hart: Hart) -> None: ...
+    def after(self, number: int, hart: Hart) -> None: ...
+
+
 class Ram:
     """RAM by address, as devices see it."""
 
@@ -113,6 +120,7 @@ class Machine:
         self.end: End | None = None
         self.firmware: Firmware | None = None
         self.htif: Htif | None = None
+        self.watcher: StepWatcher | None = None
         self.on_output = on_output
         self._events = Events()
         self._quantum = quantum
@@ -224,6 +232,12 @@ class Machine:
         return self.end is None
 
     @property
+    def now(self) -> int:
+        """The clock; with real time, as the host's stands now."""
+        self._follow_host()
+        return self.clock
+
+    @property
     def deadline(self) -> int | None:
         """The clock at which something happens by itself while every hart waits."""
         times = [self._deadline(hart) for i, hart in enumerate(self.harts) if self._waiting[i] and self._started(i)]
@@ -285,11 +299,16 @@ class Machine:
         state = hart.state
         state[CLOCK] = self.clock
         before = state[STEPS]
+        if self.watcher is not None:
+            budget = 1
+            self.watcher.before(self._last, hart)
         code = hart.run(budget)
         if code == MMIO:
             code = self._access(hart)
         self.clock = state[CLOCK]
         made = state[STEPS] - before
+        if self.watcher is not None and made:
+            self.watcher.after(self._last, hart)
         self.steps += made
         self._left -= made
         if code != BUDGET:
