@@ -1,6 +1,6 @@
 """The core-local interruptor (SiFive's CLINT; ACLINT's MSWI and MTIMER devices at the same addresses).
 
-mtime is the machine's counted time. Each hart compares mtimecmp itself (slot mtimecmp), so that its interrupt comes at its own step.
+mtime is the machine's counted time. Each hart compares mtimecmp itself (its slot), so that its interrupt comes at its own step.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The 16550A UART (National Semiconductor PC16550D), as QEMU's `virt` has it: byte registers, FIFOs of 16, one interrupt line.
 
-A byte is sent the moment it is written, so the transmitter is always empty; what is typed waits outside until the receiver has room.
+A byte is sent the moment it is written, so the transmitter is always empty; what is typed waits until the receiver has room.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """The bare machine: one to eight harts on the board of QEMU's `virt`.
 
-The harts take turns on one host thread, a fixed quantum of steps each, in the order of their numbers; one that waits in WFI is left out.
-All share one clock, which every step of any hart moves on by 1 ns: time never goes back between harts, and a machine of n busy harts
-takes n times as long for the same work. When all wait, the clock jumps to the next deadline. An LR reservation ends when its hart's
-turn does, so no store of another hart can come between an LR and an SC that succeeds. What a run does is a function of its inputs.
+The harts take turns on one host thread, a fixed quantum of steps each, in the order of their numbers; one that waits in WFI is
+left out. All share one clock, which every step of any hart moves on by 1 ns: time never goes back between harts, and a machine
+of n busy harts takes n times as long for the same work. When all wait, the clock jumps to the next deadline. An LR reservation
+ends when its hart's turn does, so no store of another hart can come between an LR and an SC that succeeds. What a run does is
+a function of its inputs.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from rvhv.machine.rtc import Rtc
 from rvhv.machine.uart import Uart
 
 QUANTUM = 10_000  # steps of a hart's turn
+QUANTUM_ALONE = 1_000_000  # where there is no other hart
 CHUNK = 20_000_000  # steps at most in one call of a hart, which Ctrl-C cannot interrupt
 JUMP_COST = 1000  # what an idle jump takes off the steps of one `run`, so that a machine that only waits returns too
 MASK64 = (1 << 64) - 1
@@ -108,7 +110,7 @@ class Machine:
         harts: int = 1,
         on_output: Callable[[bytes], None] = lambda data: None,
         realtime: bool = False,
-        quantum: int = QUANTUM,
+        quantum: int | None = None,
     ) -> None:
         if not 1 <= harts <= board.MAX_HARTS:
             raise ConfigError(f"a machine has 1 to {board.MAX_HARTS} harts, not {harts}")
@@ -123,7 +125,7 @@ class Machine:
         self.watcher: StepWatcher | None = None
         self.on_output = on_output
         self._events = Events()
-        self._quantum = quantum
+        self._quantum = quantum or (QUANTUM if harts > 1 else QUANTUM_ALONE)
         self._current: Hart | None = None
         self._left = 0  # steps of the current turn
         self._last = harts - 1  # the hart whose turn was the last

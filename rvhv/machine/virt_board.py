@@ -1,4 +1,4 @@
-"""The bare machine's memory map and interrupt sources, those of QEMU's `virt`; written once for devices, device tree and loader."""
+"""The bare machine's memory map and interrupt sources, those of QEMU's `virt`, for devices, device tree and loader."""
 
 from __future__ import annotations
 
