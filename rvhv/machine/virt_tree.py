@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 from typing import TYPE_CHECKING
 
 from rvhv.errors import ImageError
@@ -30,7 +31,9 @@ IRQ_M_SOFT, IRQ_M_TIMER = 3, 7
 PLIC_PHANDLE, FINISHER_PHANDLE, FIRST_CPU_PHANDLE = 1, 2, 3
 STDOUT = f"/soc/serial@{board.UART.base:x}"
 DTB_MAGIC = b"\xd0\x0d\xfe\xed"
-DTB_HEADER = 40
+HEADER = struct.Struct(">10I")  # magic, totalsize, off_dt_struct, off_dt_strings, off_mem_rsvmap, versions, cpu, sizes
+BEGIN_NODE, END_NODE, PROPERTY, NOP, END = 1, 2, 3, 4, 9  # tokens of the structure block
+MOST_RESERVATIONS, MOST_DEPTH = 256, 64
 
 
 def machine_tree(
@@ -75,11 +78,53 @@ def with_chosen(dtb: bytes, name: str, bootargs: str, initrd: tuple[int, int] | 
 
 
 def check_tree(dtb: bytes, name: str) -> None:
-    """Raise ImageError unless the bytes begin like a flattened device tree and are all there."""
+    """Raise ImageError unless the bytes are a flattened device tree: its header, reservations and structure are walked."""
     if dtb[:4] != DTB_MAGIC:
         raise ImageError(f"{name}: is not a flattened device tree: compile it with dtc -O dtb")
-    if len(dtb) < DTB_HEADER or int.from_bytes(dtb[4:8], "big") > len(dtb):
+    if len(dtb) < HEADER.size or (total := int.from_bytes(dtb[4:8], "big")) > len(dtb):
         raise ImageError(f"{name}: is a device tree that was cut off")
+    if (what := _damage(dtb[:total])) is not None:
+        raise ImageError(f"{name}: is a damaged device tree: {what}")
+
+
+def _damage(dtb: bytes) -> str | None:
+    """What is wrong with a tree's bytes; None when they can be parsed."""
+    _, _, structure, strings, reservations, version, _, _, strings_size, structure_size = HEADER.unpack_from(dtb)
+    if not DTB_LAST_COMPATIBLE_VERSION <= version <= DTB_VERSION:
+        return f"its version is {version}"
+    if structure % 4 or structure + structure_size > len(dtb) or strings + strings_size > len(dtb):
+        return "its header names places outside of it"
+    for at in range(reservations, reservations + 16 * MOST_RESERVATIONS, 16):
+        if at + 16 > len(dtb):
+            return "its memory reservations do not end"
+        if dtb[at : at + 16] == bytes(16):
+            break
+    else:
+        return f"it has more than {MOST_RESERVATIONS} memory reservations"
+    at, end, depth = structure, structure + structure_size, 0
+    while at + 4 <= end:
+        token = int.from_bytes(dtb[at : at + 4], "big")
+        at += 4
+        if token == BEGIN_NODE:
+            closing = dtb.find(b"\0", at, end)
+            depth += 1
+            if closing < 0 or depth > MOST_DEPTH:
+                return "its nodes do not end"
+            at = closing + 4 & ~3
+        elif token == END_NODE:
+            depth -= 1
+            if depth < 0:
+                return "a node ends that has not begun"
+        elif token == PROPERTY:
+            length, name = (int.from_bytes(dtb[at + i : at + i + 4], "big") for i in (0, 4))
+            if name >= strings_size or at + 8 + length > end:
+                return "a property lies outside of it"
+            at = at + 8 + length + 3 & ~3
+        elif token == END:
+            return None if depth == 0 else "its nodes do not end"
+        elif token != NOP:
+            return f"there is no token {token:#x}"
+    return "it has no end"
 
 
 def _choose(root: Node, bootargs: str, initrd: tuple[int, int] | None) -> None:
