@@ -49,7 +49,7 @@ def peak_memory() -> int | None:
 def raw_terminal(fd: int) -> Iterator[None]:
     """The terminal gives every key as it is typed, Ctrl-C included, and shows none; as it was before on every way out.
 
-    Its output still turns a line feed into a new line. Being terminated or hung up restores it too, where the main thread says so.
+    Its output still turns a line feed into a new line. Being terminated or hung up restores it too, if this is the main thread.
     """
     before = termios.tcgetattr(fd)
 

@@ -3,7 +3,7 @@
     core   0: 3 0x0000000080000000 (0x00000297) x5  0x0000000080000000
 
 is hart, privilege, pc, instruction, then what was written: registers, CSRs by CSR instructions, and memory (`mem ADDRESS` for a
-load, with the value for a store). An instruction that traps has no line. The machine is run one step at a time for it, which is slow.
+load, with the value for a store). An instruction that traps has no line. The machine is run one step at a time for it: slowly.
 """
 
 from __future__ import annotations

@@ -103,6 +103,8 @@ class Boot:
 
 def prepare(software: Software, *, memory: int, harts: int) -> Boot:
     """Read and place everything for a machine of `memory` bytes. Raises ConfigError and ImageError, each one clear line."""
+    if memory % PAGE:
+        raise ConfigError(f"--memory: {memory} bytes are not a whole number of {PAGE}-byte pages")
     programs, supervisor = _programs(software)
     ram_end = board.RAM_BASE + memory
     for program in programs:

@@ -104,7 +104,7 @@ class _Reader:
         for number, line in enumerate(self._lines, 1):
             if match := _TABLE.fullmatch(line):
                 here = ".".join(part.strip().strip("\"'") for part in match[1].split("."))
-                if here == f"{table}.{key}".strip("."):
+                if f"{here}.".startswith(f"{table}.{key}.".lstrip(".")):
                     return number
                 if here == table:
                     header = number
