@@ -8,14 +8,33 @@ from rvhv.core.ops import Op
 from rvhv.core.registry import ISA
 from rvhv.cpu import state as layout
 from rvhv.cpu.csrs import HS_INTERRUPTS
-from rvhv.cpu.state import ARCH_BYTES, ARCH_WORDS, CONTEXTS_BASE, NO_RESERVATION, SLOT, TRACE_WORDS, Prv
+from rvhv.cpu.state import (
+    ARCH_BYTES,
+    ARCH_WORDS,
+    CONTEXTS_BASE,
+    FRAME_WORDS,
+    NO_RESERVATION,
+    SLOT,
+    TRACE_WORDS,
+    Answer,
+    Prv,
+)
 
 MASK64 = (1 << 64) - 1
 RUN, SRET, READ_CSR, WRITE_CSR = (int(op) for op in (Op.RUN, Op.SRET, Op.READ_CSR, Op.WRITE_CSR))  # called for every exit
 NUMBERS = {name: csr.number for name, csr in ISA.csrs.items()}
 # reset: M-mode, everything bare; comparisons that never come; UXL, SXL and VSXL are fixed by their rows; of mideleg the bits
 # that are read-only one must be in the slot, which deciding about interrupts looks at
-RESET = {"prv": Prv.M, "mideleg": HS_INTERRUPTS, "stimecmp": MASK64, "vstimecmp": MASK64, "reservation": NO_RESERVATION}
+RESET = {
+    "prv": Prv.M,
+    "mideleg": HS_INTERRUPTS,
+    "mtimecmp": MASK64,
+    "stimecmp": MASK64,
+    "vstimecmp": MASK64,
+    "reservation": NO_RESERVATION,
+}
+MMIO_VALUE, MMIO_SIZE, MMIO_ANSWER = SLOT["mmio_value"], SLOT["mmio_size"], SLOT["mmio_answer"]
+NOT_WAITING, DONE, REFUSED = (int(answer) for answer in (Answer.NONE, Answer.DONE, Answer.REFUSED))
 
 
 class Hart:
@@ -34,6 +53,7 @@ class Hart:
         state[SLOT["mhartid"]] = hartid
         state[SLOT["pc"]] = memory.base
         state[SLOT["ram_base"]], state[SLOT["ram_size"]] = memory.base, memory.size
+        state[SLOT["shared"]] = memory.size // PAGE * FRAME_WORDS
         state[SLOT["tlb_mask"]] = (1 << tlb_bits) - 1
         state[SLOT["tlb_data"]] = CONTEXTS_BASE  # no bank yet: the first run selects one
         state[SLOT["trace_base"]] = self._trace_base = layout.trace_base(tlb_bits)
@@ -44,6 +64,28 @@ class Hart:
     def run(self, budget: int) -> int:
         """Run at most `budget` steps; returns an `rvhv.cpu.state.Exit`."""
         return self._entry(RUN, budget)
+
+    # after Exit.MMIO, exactly one of these three; each is one step, and returns what `run` returned for it
+
+    def complete_load(self, value: int) -> int:
+        """Finish the load that waits: its row gets `value` from the device."""
+        self.state[MMIO_VALUE] = value & (1 << 8 * self.state[MMIO_SIZE]) - 1
+        return self._answer(DONE)
+
+    def complete_store(self) -> int:
+        """Finish the store that waits: the device has it."""
+        return self._answer(DONE)
+
+    def fault_access(self) -> int:
+        """No device takes the access: it raises an access fault."""
+        return self._answer(REFUSED)
+
+    def _answer(self, answer: int) -> int:
+        # the instruction is executed again, and finds the answer: its own row extends and writes what was loaded
+        self.state[MMIO_ANSWER] = answer
+        code = self._entry(RUN, 1)
+        self.state[MMIO_ANSWER] = NOT_WAITING
+        return code
 
     def read_csr(self, name: str) -> int:
         """The CSR as M-mode reads it. Raises KeyError for a name that no row has."""
@@ -56,6 +98,15 @@ class Hart:
     def sret(self) -> None:
         """Execute the `sret` row as HS-mode: how Python, being the HS-mode software, resumes a guest."""
         self._entry(SRET)
+
+    def mret(self) -> None:
+        """Execute the `mret` row: how Python, being the M-mode firmware, resumes what runs on it."""
+        self._entry(Op.MRET)
+
+    def find(self, address: int, access: int) -> int | None:
+        """The spa, in RAM or not, that the current mode reaches; access 1 read, 2 write, 4 execute. None: it faults."""
+        spa = self._entry(Op.FIND, address, access)
+        return None if spa == MASK64 else spa
 
     def translate(self, gva: int, access: int) -> int | None:
         """The spa that VS- or VU-mode (hstatus.SPVP) reaches at `gva`; access 1 read, 2 write, 8 execute. None when it faults."""

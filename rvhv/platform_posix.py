@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import os
 import resource
+import signal
 import sys
+import termios
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 assert sys.platform != "win32"  # for mypy
 
@@ -37,3 +43,39 @@ def peak_memory() -> int | None:
     """The most bytes this process has had resident. Source: getrusage(2), in KiB but on macOS."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+@contextmanager
+def raw_terminal(fd: int) -> Iterator[None]:
+    """The terminal gives every key as it is typed, Ctrl-C included, and shows none; as it was before on every way out.
+
+    Its output still turns a line feed into a new line. Being terminated or hung up restores it too, if this is the main thread.
+    """
+    before = termios.tcgetattr(fd)
+
+    def restore() -> None:
+        termios.tcsetattr(fd, termios.TCSADRAIN, before)
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        restore()
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    raw = termios.tcgetattr(fd)
+    raw[0] &= ~(termios.BRKINT | termios.ICRNL | termios.INLCR | termios.IGNCR)
+    raw[0] &= ~(termios.INPCK | termios.ISTRIP | termios.IXON)
+    raw[3] &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN)
+    raw[6][termios.VMIN], raw[6][termios.VTIME] = 1, 0
+    handlers = {}
+    try:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            try:
+                handlers[number] = signal.signal(number, on_signal)
+            except ValueError:
+                break  # not the main thread
+        termios.tcsetattr(fd, termios.TCSADRAIN, raw)
+        yield
+    finally:
+        restore()
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import msvcrt
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 assert sys.platform == "win32"  # for mypy
 
@@ -43,3 +46,24 @@ def children_cpu_seconds() -> float:
 def peak_memory() -> int | None:
     """Not known here without another library."""
     return None
+
+
+# of SetConsoleMode
+_PROCESSED_INPUT, _LINE_INPUT, _ECHO_INPUT, _VIRTUAL_TERMINAL_INPUT = 1, 2, 4, 0x200
+
+
+@contextmanager
+def raw_terminal(fd: int) -> Iterator[None]:
+    """The console gives every key as it is typed, Ctrl-C included, and shows none; as it was before on every way out."""
+    kernel = ctypes.windll.kernel32
+    handle = msvcrt.get_osfhandle(fd)
+    before = ctypes.c_uint32()
+    if not kernel.GetConsoleMode(handle, ctypes.byref(before)):
+        yield  # no console after all
+        return
+    mode = before.value & ~(_PROCESSED_INPUT | _LINE_INPUT | _ECHO_INPUT) | _VIRTUAL_TERMINAL_INPUT
+    try:
+        kernel.SetConsoleMode(handle, mode)
+        yield
+    finally:
+        kernel.SetConsoleMode(handle, before)

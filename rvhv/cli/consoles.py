@@ -27,13 +27,17 @@ class Consoles:
     """Writes whole lines as `name │ text`; `finish` writes what is left of unfinished ones.
 
     A guest's text is data: control characters are shown, not obeyed, and bytes that are no UTF-8 become U+FFFD.
+    The VM called `front`, which has the keyboard, is shown as it comes, without a name, and its terminal sequences act.
     When the output fails (its reader went away), `error` says so and nothing more is written: an exception here would
     fly through the hypervisor.
     """
 
-    def __init__(self, out: TextIO | None, names: Sequence[str], *, color: bool) -> None:
+    def __init__(self, out: TextIO | None, names: Sequence[str], *, color: bool, front: str | None = None) -> None:
         self.error: OSError | None = None
         self._out = out
+        self._front = front
+        self._front_text = codecs.getincrementaldecoder("utf-8")("replace")
+        self._at_line_start = True
         width = min(max(map(len, names), default=0), LONGEST_NAME)
         bar = "│" if can_show(out, "│") else "|"
         self._lines: dict[str, _Lines] = {}
@@ -48,6 +52,9 @@ class Consoles:
 
     def feed(self, vm: Named, data: bytes) -> None:
         """Takes console output of `vm`, in pieces of any size."""
+        if vm.name == self._front:
+            self._show_front(data)
+            return
         self._write(vm.name, self._lines[vm.name].feed(data))
 
     def finish(self) -> None:
@@ -55,12 +62,25 @@ class Consoles:
         for name, lines in self._lines.items():
             self._write(name, lines.finish())
 
+    def _show_front(self, data: bytes) -> None:
+        text = self._front_text.decode(data)
+        if text:
+            self._put(text)
+            self._at_line_start = text.endswith(("\n", "\r"))
+
     def _write(self, name: str, lines: list[str]) -> None:
-        if not lines or self._out is None:
+        if not lines:
             return
         prefix = self._prefix[name]
+        start = "" if self._at_line_start else "\n"
+        self._at_line_start = True
+        self._put(start + "".join(f"{prefix}{printable(line)}\n" for line in lines))
+
+    def _put(self, text: str) -> None:
+        if self._out is None:
+            return
         try:
-            self._out.write("".join(f"{prefix}{printable(line)}\n" for line in lines))
+            self._out.write(text)
             self._out.flush()
         except OSError as error:
             self.error, self._out = error, None

@@ -15,6 +15,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 COMMANDS = {  # name on the command line -> the module of this package that defines `command`
     "demo": "demo",
     "run": "run",
+    "boot": "boot",
     "bench": "bench",
     "riscv-tests": "riscv_tests",
     "doctor": "doctor",

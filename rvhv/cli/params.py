@@ -120,13 +120,13 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return f"did you mean {near[0]!r}?" if near else f"there is {', '.join(known)}"
 
 
-def vm_names(guests: Sequence[str]) -> list[str]:
-    """A name for each guest argument: the file's stem; the second `tasks` is `tasks-2`."""
+def vm_names(guests: Sequence[str], taken: Sequence[str] = ()) -> list[str]:
+    """A name for each guest argument: the file's stem; the second `tasks` is `tasks-2`. `taken` are others' names."""
     stems = [(PurePath(guest).stem or guest).encode("utf-8", "replace").decode() for guest in guests]
     names: list[str] = []
     for stem in stems:
         name, n = stem, 1
-        while name in names or (n > 1 and name in stems):
+        while name in names or name in taken or (n > 1 and name in stems):
             n += 1
             name = f"{stem}-{n}"
         names.append(name)

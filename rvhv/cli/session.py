@@ -14,12 +14,15 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from rvhv.cli.consoles import Consoles, Transcripts
+from rvhv.cli.keyboard import HELP_TEXT, Keyboard
 from rvhv.cli.main import FAILED, INTERRUPTED
 from rvhv.cli.terminal import wants_color
 
 if TYPE_CHECKING:
     from rvhv.hv import VM, Hypervisor
 
+KEYBOARD_STRIDE = 1_000_000  # steps between two looks at the keyboard
+KEYBOARD_PATIENCE = 0.2  # seconds of one wait for it
 STRIDE = 20_000_000  # steps between two looks at Ctrl-C: well under a second on any host
 OVERHEAD = 16 << 20  # bytes of the machine beside its VMs' memory, for page tables
 
@@ -44,6 +47,7 @@ class Plan:
     clock: str = "machine"
     seed: int = 0
     max_steps: int | None = None
+    console: str | None = None  # the VM that gets the keyboard
     trace_hash: bool = False
     as_json: bool = False
     no_color: bool = False
@@ -98,10 +102,18 @@ def host(plan: Plan, *, passed: Callable[[VM], bool] = lambda vm: not vm.failed)
         if plan.as_json:
             consoles = Transcripts(names)
         else:
-            consoles = Consoles(sys.stdout, names, color=wants_color(sys.stdout, plan.no_color))
+            color = wants_color(sys.stdout, plan.no_color)
+            consoles = Consoles(sys.stdout, names, color=color, front=plan.console)
         hv.on_console = consoles.feed
         with Interrupt() as interrupt:
-            _run(hv, plan.max_steps, interrupt, consoles)
+            front = next((vm for vm in vms if vm.name == plan.console), None)
+            if front is None:
+                _run(hv, plan.max_steps, interrupt, consoles)
+            else:
+                with Keyboard() as keyboard:
+                    typing = Typing(keyboard, front, interrupt, consoles)
+                    hv.on_idle = typing.wait
+                    _run(hv, plan.max_steps, interrupt, consoles, typing)
             _report(hv, vms, plan, consoles, interrupt.asked)
         if interrupt.asked:
             return INTERRUPTED
@@ -117,16 +129,52 @@ def _hypervisor(plan: Plan) -> Hypervisor:
     return Hypervisor(memory, clock=plan.clock, seed=plan.seed, slice_steps=plan.slice_steps)
 
 
-def _run(hv: Hypervisor, max_steps: int | None, interrupt: Interrupt, consoles: Consoles | Transcripts) -> None:
+class Typing:
+    """Keys to the VM that has the keyboard."""
+
+    def __init__(
+        self, keyboard: Keyboard, vm: VM, interrupt: Interrupt, consoles: Consoles | Transcripts
+    ) -> None:
+        self._keyboard, self._vm, self._interrupt, self._consoles = keyboard, vm, interrupt, consoles
+
+    def take(self, timeout: float = 0) -> bool:
+        """Whether something was typed for the VM."""
+        typed = self._keyboard.read(timeout)
+        if typed:
+            self._vm.feed(typed)
+        if self._keyboard.wants_help():
+            self._consoles.feed(self._vm, HELP_TEXT.encode())
+        if self._keyboard.quit:
+            self._interrupt.asked = True
+        return bool(typed)
+
+    def wait(self) -> bool:
+        """All VMs wait for a device: wait for a key. False when none can come any more."""
+        while self._keyboard.open and not self._interrupt.asked and self._vm.stopped is None:
+            if self.take(KEYBOARD_PATIENCE):
+                return True
+        return False
+
+
+def _run(
+    hv: Hypervisor,
+    max_steps: int | None,
+    interrupt: Interrupt,
+    consoles: Consoles | Transcripts,
+    typing: Typing | None = None,
+) -> None:
     """Runs until every VM has stopped, by itself or because Ctrl-C, the step limit or a lost reader ends the run."""
     left = max_steps
     while not hv.finished and not interrupt.asked and consoles.error is None and left != 0:
-        stride = STRIDE if left is None else min(left, STRIDE)
+        if typing is not None:
+            typing.take()
+        longest = STRIDE if typing is None else KEYBOARD_STRIDE
+        stride = longest if left is None else min(left, longest)
         hv.run(max_steps=stride)
         if left is not None:
             left -= stride
     if interrupt.asked:
-        hv.stop_all("stopped by Ctrl-C", failed=False)
+        hv.stop_all("stopped by Ctrl-C" if typing is None else "stopped from the keyboard", failed=False)
     elif left == 0 and not hv.finished:
         hv.stop_all(f"the {max_steps:,} steps of --max-steps are used up")
     consoles.finish()

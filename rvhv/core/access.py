@@ -6,16 +6,16 @@ An access completes or leaves no trace: a page-crossing store translates both pa
 from __future__ import annotations
 
 from rvhv.cpu.decode import decode_long
-from rvhv.cpu.frames import store_phys
+from rvhv.cpu.frames import new_generation, store_phys
 from rvhv.cpu.njit import jit, ld8, ld16, ld32, ld64
 from rvhv.cpu.predecode import Special
 from rvhv.cpu.slots import (
     CODE_END,
     CODE_FRAME,
-    CODE_NEXT,
     CODE_PAGES,
     CODE_STRIDE,
     DATA_WORDS,
+    FAULT_MMIO,
     FAULT_NONE,
     FRAME_CODE,
     FRAME_FLAGS,
@@ -24,6 +24,8 @@ from rvhv.cpu.slots import (
     RAM_BASE,
     RESERVATION,
     RESERVATION_SIZE,
+    SHARED,
+    SHARED_CODE_NEXT,
     TLB_ADDEND,
     TLB_DATA,
     TLB_MASK,
@@ -38,7 +40,7 @@ from rvhv.cpu.slots import (
 from rvhv.cpu.tlb import fill_data, fill_fetch, flush_all
 from rvhv.cpu.trap import CAUSE_MISALIGNED_LOAD, CAUSE_MISALIGNED_STORE, set_address_trap
 from rvhv.cpu.walk import ACCESS_R, ACCESS_W
-from rvhv.hext.two_stage import VIA_DATA, note_offset, translate_data, translate_fetch
+from rvhv.hext.two_stage import VIA_DATA, access_device, note_offset, refuse_device, translate_data, translate_fetch
 
 U0, U1, U2, U4, U8, U12, U16 = (U64(n) for n in (0, 1, 2, 4, 8, 12, 16))
 PAGE_SIZE = U64(4096)
@@ -80,6 +82,8 @@ def locate_parts(st, ram, fr, va, size, access, via):  # type: ignore[no-untyped
     if fault == FAULT_NONE and first < size:
         fault = locate(st, ram, fr, va + first, access, via)
         rest = st[WALK_SPA]
+        if fault == FAULT_MMIO:
+            fault = refuse_device(st, va + first, access, via)
         if fault != FAULT_NONE:
             note_offset(st, first)
     return fault, spa, first, rest
@@ -93,6 +97,8 @@ def load_slow(st, ram, fr, va, size, via):  # type: ignore[no-untyped-def]
         st[VALUE] = read_ram(ram, va + st[entry + TLB_ADDEND], size)  # misaligned, that is all
         return FAULT_NONE
     fault, spa, first, rest = locate_parts(st, ram, fr, va, size, ACCESS_R, via)
+    if fault == FAULT_MMIO:
+        return access_device(st, va, size, ACCESS_R, U0, via)
     if fault != FAULT_NONE:
         return fault
     at = spa - st[RAM_BASE]
@@ -116,6 +122,8 @@ def store_slow(st, ram, fr, code, va, value, size, via):  # type: ignore[no-unty
         # the translation is known, only the frame's flags need a look: data beside code or page tables
         return store_phys(st, ram, fr, code, va + st[entry + TLB_ADDEND] + st[RAM_BASE], value, size)
     fault, spa, first, rest = locate_parts(st, ram, fr, va, size, ACCESS_W, via)
+    if fault == FAULT_MMIO:
+        return access_device(st, va, size, ACCESS_W, value, via)
     if fault != FAULT_NONE:
         return fault
     if first == size:
@@ -130,11 +138,12 @@ def store_slow(st, ram, fr, code, va, value, size, via):  # type: ignore[no-unty
 
 @jit
 def locate_atomic(st, ram, fr, va, size, access):  # type: ignore[no-untyped-def]
-    """Translate an LR, SC or AMO, which must be naturally aligned; it is a store to every check but LR's."""
+    """Translate an LR, SC or AMO, which must be naturally aligned; it is a store to every check but LR's. No device takes one."""
     if va & (size - U1) != U0:
         cause = CAUSE_MISALIGNED_LOAD if access == ACCESS_R else CAUSE_MISALIGNED_STORE
         return set_address_trap(st, cause, va, st[V])
-    return locate(st, ram, fr, va, access, VIA_DATA)
+    fault = locate(st, ram, fr, va, access, VIA_DATA)
+    return refuse_device(st, va, access, VIA_DATA) if fault == FAULT_MMIO else fault
 
 
 @jit
@@ -195,11 +204,13 @@ def amocas_q(st, ram, fr, code, va, rd, rs2):  # type: ignore[no-untyped-def]
 def reset_code(st, fr, code):  # type: ignore[no-untyped-def]
     """The pool of predecoded pages is full: give all of it up."""
     page = U0
-    while page < st[CODE_NEXT]:
+    used = st[SHARED] + SHARED_CODE_NEXT
+    while page < fr[used]:
         frame = code[page * CODE_STRIDE + CODE_FRAME]
         fr[frame * FRAME_WORDS + FRAME_CODE] = U0
         page += U1
-    st[CODE_NEXT] = U0
+    fr[used] = U0
+    new_generation(st, fr)
 
 
 @jit
@@ -207,11 +218,12 @@ def code_page(st, fr, code, frame):  # type: ignore[no-untyped-def]
     """Where the predecoded code of a frame starts; an empty page is made when there is none."""
     at = frame * FRAME_WORDS + FRAME_CODE
     if fr[at] == U0:
-        if st[CODE_NEXT] == CODE_PAGES:
+        used = st[SHARED] + SHARED_CODE_NEXT
+        if fr[used] == CODE_PAGES:
             reset_code(st, fr, code)
             flush_all(st)
-        page = st[CODE_NEXT]
-        st[CODE_NEXT] = page + U1
+        page = fr[used]
+        fr[used] = page + U1
         base = page * CODE_STRIDE
         i = U0
         while i < CODE_END:

@@ -10,7 +10,7 @@ import mmap
 from collections.abc import Callable
 from typing import Literal
 
-from rvhv.cpu.state import CODE_PAGES, CODE_STRIDE, FRAME_WORDS
+from rvhv.cpu.state import CODE_PAGES, CODE_STRIDE, FRAME_WORDS, SHARED_WORDS
 from rvhv.errors import ConfigError, InternalError
 
 PAGE = 4096
@@ -47,7 +47,7 @@ class Memory:
             raise ConfigError(f"a memory of {size} bytes at {base:#x} is not made of whole {PAGE}-byte pages")
         self.base, self.size = base, size
         self.ram = Buffer(size, "B")
-        self.frames = Buffer(size // PAGE * FRAME_WORDS * 8, "Q")
+        self.frames = Buffer((size // PAGE * FRAME_WORDS + SHARED_WORDS) * 8, "Q")
         self.code = Buffer(CODE_PAGES * CODE_STRIDE * 8, "Q")
         self._bytes = self.ram.view
         self._flags = self.frames.view

@@ -17,3 +17,5 @@ class Op(IntEnum):
     FLUSH = 6  # drop every cache
     WATCH = 7  # a: frame number
     TRANSLATE = 8  # a: gva, b: ACCESS bits; the guest's view (as HLV has it); returns the spa or all ones
+    MRET = 9  # return from M-mode
+    FIND = 10  # a: address, b: ACCESS bits; the current mode's view; returns the spa, in RAM or not, or all ones

@@ -191,9 +191,8 @@ def sret(st, pc, npc):  # type: ignore[no-untyped-def]
 
 
 @jit
-def mret(st, pc, npc):  # type: ignore[no-untyped-def]
-    if st[PRV] != PRV_M:
-        return illegal(st)
+def return_from_m(st):  # type: ignore[no-untyped-def]
+    """mret. Also how Python, being the M-mode firmware, resumes what runs on it."""
     status = st[MSTATUS]
     prv = (status & MPP) >> MPP_SHIFT
     virtual = (status & MPV) >> MPV_SHIFT
@@ -206,6 +205,13 @@ def mret(st, pc, npc):  # type: ignore[no-untyped-def]
     st[V] = virtual if prv != PRV_M else U0
     st[PC] = st[MEPC]
     st[RESERVATION] = NO_RESERVATION
+
+
+@jit
+def mret(st, pc, npc):  # type: ignore[no-untyped-def]
+    if st[PRV] != PRV_M:
+        return illegal(st)
+    return_from_m(st)
     return FAULT_REFRESH
 
 

@@ -10,26 +10,29 @@ from typing import Any
 
 from rvhv.core.access import fetch_page, reset_code
 from rvhv.core.ops import Op
-from rvhv.core.privileged import csr_word, return_from_hs
+from rvhv.core.privileged import csr_word, return_from_hs, return_from_m
 from rvhv.cpu.clock import pending_now, steps_to_timer
-from rvhv.cpu.frames import flag_frame, forget_range, store_phys
+from rvhv.cpu.frames import flag_frame, follow_generation, forget_range, store_phys
 from rvhv.cpu.njit import jit
 from rvhv.cpu.slots import (
+    ANSWER_NONE,
     CHUNK,
     CLOCK,
     EXIT_BUDGET,
-    EXIT_HS,
+    EXIT_MMIO,
     EXIT_TRACE_FULL,
     EXIT_TRAP_LOOP,
     EXIT_WATCH,
     EXIT_WFI,
     FAULT_CROSS,
+    FAULT_MMIO,
     FAULT_NONE,
     FAULT_TRAP,
     FAULT_WATCH,
     FAULT_WFI,
     FLAG_WATCH,
     LEFT,
+    MMIO_ANSWER,
     NO_TAG,
     PC,
     STEPS,
@@ -44,11 +47,14 @@ from rvhv.cpu.slots import (
 )
 from rvhv.cpu.tlb import flush_all, select_bank
 from rvhv.cpu.trap import interrupt_to_take, set_trap
+from rvhv.cpu.walk import ACCESS_X
 from rvhv.hext.deliver import deliver
-from rvhv.hext.two_stage import VIA_HLV, translate_data
+from rvhv.hext.two_stage import VIA_DATA, VIA_HLV, translate_data, translate_fetch
 
 U0, U1 = U64(0), U64(1)
-OP_RUN, OP_READ_CSR, OP_WRITE_CSR, OP_SRET, OP_STORE, OP_FORGET, OP_FLUSH, OP_WATCH, OP_TRANSLATE = (U64(op) for op in Op)
+OP_RUN, OP_READ_CSR, OP_WRITE_CSR, OP_SRET, OP_STORE, OP_FORGET, OP_FLUSH, OP_WATCH, OP_TRANSLATE, OP_MRET, OP_FIND = (
+    U64(op) for op in Op
+)
 
 
 def make_entry(interpret: Any, csr_read: Any, csr_write: Any) -> Any:
@@ -64,14 +70,15 @@ def make_entry(interpret: Any, csr_read: Any, csr_write: Any) -> Any:
 
     @jit
     def take_trap(st, tab):  # type: ignore[no-untyped-def]
-        hooked = deliver(st, tab)
+        leave = deliver(st, tab)
         advance(st, U1)
         st[TRAP_STEPS] += U1
         st[TRAPS_IN_A_ROW] += U1
-        return hooked
+        return leave
 
     @jit(inline="always")
     def run(st, ram, fr, code, tab, budget):  # type: ignore[no-untyped-def]
+        follow_generation(st, fr)
         end = st[STEPS] + budget
         st[CHUNK] = U0
         st[LEFT] = U0
@@ -79,16 +86,20 @@ def make_entry(interpret: Any, csr_read: Any, csr_write: Any) -> Any:
             left = end - st[STEPS]
             if left == U0:
                 return EXIT_BUDGET
-            if st[TRACE_HEAD] == TRACE_RECORDS:
-                return EXIT_TRACE_FULL
-            if st[TRAPS_IN_A_ROW] >= TRAP_LOOP_LIMIT:
-                return EXIT_TRAP_LOOP
-            cause = interrupt_to_take(st, pending_now(st))
-            if cause != U0:
-                set_trap(st, cause, U0)
-                if take_trap(st, tab):
-                    return EXIT_HS
-                continue
+            if st[MMIO_ANSWER] != ANSWER_NONE:
+                left = U1  # an instruction whose access was done is finished before anything else happens
+            else:
+                if st[TRACE_HEAD] == TRACE_RECORDS:
+                    return EXIT_TRACE_FULL
+                if st[TRAPS_IN_A_ROW] >= TRAP_LOOP_LIMIT:
+                    return EXIT_TRAP_LOOP
+                cause = interrupt_to_take(st, pending_now(st))
+                if cause != U0:
+                    set_trap(st, cause, U0)
+                    leave = take_trap(st, tab)
+                    if leave != EXIT_BUDGET:
+                        return leave
+                    continue
             left = min(left, steps_to_timer(st))
             select_bank(st)
             st[CHUNK] = left
@@ -101,8 +112,11 @@ def make_entry(interpret: Any, csr_read: Any, csr_write: Any) -> Any:
             if fault == FAULT_CROSS and remaining != U0:
                 fault = fetch_page(st, ram, fr, code, st[PC])
             if fault == FAULT_TRAP:
-                if take_trap(st, tab):
-                    return EXIT_HS
+                leave = take_trap(st, tab)
+                if leave != EXIT_BUDGET:
+                    return leave
+            elif fault == FAULT_MMIO:
+                return EXIT_MMIO
             elif fault == FAULT_WFI:
                 return EXIT_WFI
             elif fault == FAULT_WATCH:
@@ -124,6 +138,8 @@ def make_entry(interpret: Any, csr_read: Any, csr_write: Any) -> Any:
             csr_write(st, tab, csr_row_of(tab, a), b)
         elif op == OP_SRET:
             return_from_hs(st)
+        elif op == OP_MRET:
+            return_from_m(st)
         elif op == OP_STORE:
             return store_phys(st, ram, fr, code, a, b, U64(8))
         elif op == OP_FORGET:
@@ -136,6 +152,9 @@ def make_entry(interpret: Any, csr_read: Any, csr_write: Any) -> Any:
         elif op == OP_TRANSLATE:
             fault = translate_data(st, ram, fr, a, b, VIA_HLV)
             return st[WALK_SPA] if fault == FAULT_NONE else NO_TAG
+        elif op == OP_FIND:
+            fault = translate_fetch(st, ram, fr, a) if b == ACCESS_X else translate_data(st, ram, fr, a, b, VIA_DATA)
+            return st[WALK_SPA] if fault == FAULT_NONE or fault == FAULT_MMIO else NO_TAG
         return U0
 
     return entry

@@ -34,7 +34,7 @@ from rvhv.cpu.njit import (
     brev, bswap, clz, cpop, ctz, jit, ld8, ld16, ld32, ld64, mulh, mulhsu, mulhu, sdiv, srem, st8, st16, st32, st64, udiv, urem,
 )
 from rvhv.cpu.slots import (
-    CODE_FRAME, FAULT_CROSS, FAULT_NONE, FAULT_REFRESH, FAULT_TRAP, FAULT_WATCH, FAULT_WFI, LEFT, PC, RAW, RAW_PACKED, TLB_DATA,
+    CODE_FRAME, FAULT_CROSS, FAULT_MMIO, FAULT_NONE, FAULT_REFRESH, FAULT_TRAP, FAULT_WATCH, FAULT_WFI, LEFT, PC, RAW, RAW_PACKED, TLB_DATA,
     TLB_FETCH, TLB_MASK, VALUE, WALK_SPA,
 )
 
@@ -369,7 +369,7 @@ INTERPRETER_END = '''
             continue
         if fault == FAULT_CROSS:
             continue
-        if fault == FAULT_TRAP:
+        if fault == FAULT_TRAP or fault == FAULT_MMIO:
             st[PC] = pva + ((ci - base) << U64(1))
             st[RAW_PACKED] = w
             if ci - base < U64(2047) or (w >> U64(14)) & U64(3) == U64(1):

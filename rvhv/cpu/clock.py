@@ -15,6 +15,7 @@ from rvhv.cpu.slots import (
     MENVCFG,
     MINSTRET,
     MIP,
+    MTIMECMP,
     STEPS_PER_TICK,
     STIMECMP,
     TRAP_STEPS,
@@ -24,7 +25,7 @@ from rvhv.cpu.slots import (
 )
 
 U0, U63 = U64(0), U64(63)
-STIP, VSTIP = U64(1 << 5), U64(1 << 6)
+STIP, VSTIP, MTIP = U64(1 << 5), U64(1 << 6), U64(1 << 7)
 NEVER = U64(1 << 62)
 FAR = U64(1 << 54)  # ticks whose steps would not fit
 
@@ -57,9 +58,11 @@ def instret_now(st):  # type: ignore[no-untyped-def]
 
 @jit
 def pending_now(st):  # type: ignore[no-untyped-def]
-    """mip as it reads: software's bits, the lines, hvip, and what Sstc's comparisons say now."""
+    """mip as it reads: software's bits, the lines, hvip, and what the comparisons of the machine timer and of Sstc say now."""
     now = time_now(st)
     pending = st[MIP] | st[IRQ_LINES] | st[HVIP]
+    if now >= st[MTIMECMP]:
+        pending |= MTIP
     if st[MENVCFG] >> U63 != U0:
         pending &= ~STIP
         if now >= st[STIMECMP]:
@@ -83,10 +86,11 @@ def steps_until(st, time, compare):  # type: ignore[no-untyped-def]
 @jit
 def steps_to_timer(st):  # type: ignore[no-untyped-def]
     """Steps until the next timer comparison changes, so that its interrupt is taken at its own step."""
-    if st[MENVCFG] >> U63 == U0:
-        return NEVER
     now = time_now(st)
-    left = steps_until(st, now, st[STIMECMP])
+    left = steps_until(st, now, st[MTIMECMP])
+    if st[MENVCFG] >> U63 == U0:
+        return left
+    left = min(left, steps_until(st, now, st[STIMECMP]))
     if st[HENVCFG] >> U63 != U0:
         left = min(left, steps_until(st, now + st[HTIMEDELTA], st[VSTIMECMP]))
     return left

@@ -4,6 +4,9 @@ No cache is state: predecoded code and TLB entries may be dropped at any moment.
 from carries a flag, the TLB withholds write permission for it, and every store to it (guest, Python, DMA) comes
 through `store_phys`. A bitmap of 64 lines of 64 bytes a frame says which lines hold something, so that stores to the
 others stay cheap. Over-dropping is always right.
+
+Harts never run at the same time. Decoded code and flags are shared; what a change must drop from the TLBs of the other
+harts it drops by raising the memory's generation: a hart that finds itself behind when it is switched in flushes.
 """
 
 from __future__ import annotations
@@ -23,7 +26,10 @@ from rvhv.cpu.slots import (
     FRAME_FLAGS,
     FRAME_TABLE_LINES,
     FRAME_WORDS,
+    GENERATION,
     RAM_BASE,
+    SHARED,
+    SHARED_GENERATION,
     U64,
 )
 from rvhv.cpu.tlb import drop_index, flush_all, withdraw_write
@@ -36,14 +42,33 @@ TABLE_FLAGS = FLAG_TABLE | FLAG_LEAF_TABLE
 
 
 @jit
+def new_generation(st, fr):  # type: ignore[no-untyped-def]
+    """The other harts' TLBs are out of date; this one's no more than before."""
+    at = st[SHARED] + SHARED_GENERATION
+    if st[GENERATION] == fr[at]:
+        st[GENERATION] += U1
+    fr[at] += U1
+
+
+@jit
+def follow_generation(st, fr):  # type: ignore[no-untyped-def]
+    """Before a hart runs: follow what the others changed meanwhile."""
+    now = fr[st[SHARED] + SHARED_GENERATION]
+    if st[GENERATION] != now:
+        flush_all(st)
+        st[GENERATION] = now
+
+
+@jit
 def flag_frame(st, fr, frame, flag):  # type: ignore[no-untyped-def]
-    """Set `flag` on a frame; the first flag takes the write permission away in every bank."""
+    """Set `flag` on a frame; the first flag takes the write permission away in every bank of every hart."""
     at = frame * FRAME_WORDS + FRAME_FLAGS
     old = fr[at]
     if old & flag == U0:
         fr[at] = old | flag
         if old == U0:
             withdraw_write(st, frame)
+            new_generation(st, fr)
 
 
 @jit
@@ -83,10 +108,13 @@ def drop_table(st, ram, fr, frame, offset, size):  # type: ignore[no-untyped-def
         old = ld64(ram, (frame << U12) + offset)
         if old & U1 == U0:
             return  # an invalid PTE: nothing was derived from it
+        new_generation(st, fr)
         if fr[frame * FRAME_WORDS + FRAME_FLAGS] & TABLE_FLAGS == FLAG_LEAF_TABLE:
             # the low nine bits of the page number are this PTE's index: the slots its page can occupy are known
             drop_index(st, (offset >> PTE_SHIFT) & PTE_INDEX)
             return
+    else:
+        new_generation(st, fr)
     flush_all(st)
 
 

@@ -29,7 +29,10 @@ ARCH_NAMES = (
 )
 
 HART_NAMES = (
-    *"steps clock hs_hook trace_vm mhartid".split(),
+    *"steps clock hs_hook m_hook trace_vm mhartid".split(),
+    "mtimecmp",  # of this hart's machine timer, in ticks: mip.MTIP is the comparison with time
+    # an access outside RAM that left run() with Exit.MMIO, and what Python answered (an Answer); bus: 1 when a bus answers there
+    *"bus mmio_spa mmio_size mmio_write mmio_value mmio_answer".split(),
     "left",  # steps left in the chunk being interpreted; valid while a slow path runs
     "chunk",  # steps the chunk began with
     "raw",  # the instruction that trapped, as fetched
@@ -42,7 +45,8 @@ HART_NAMES = (
     "tlb_mask",  # entries of a bank minus one
     *"tlb_data tlb_fetch".split(),  # where the current bank's entries start in the state
     "bank_clock",  # counts bank selections: the stamp of the least recently used bank is the lowest
-    "code_next",  # first free page of predecoded code
+    "shared",  # index into the frame table of the words that the harts of a memory share
+    "generation",  # of the memory's derived data, as far as this hart's TLB is up to date
     *"trace_base trace_head".split(),  # the ring's first word and its number of records
 )
 
@@ -77,6 +81,10 @@ def trace_base(tlb_bits: int) -> int:
 # the frame table: four words for each 4 KiB frame of RAM
 FRAME_WORDS = 4
 FRAME_FLAGS, FRAME_CODE_LINES, FRAME_TABLE_LINES, FRAME_CODE = range(4)
+# behind the last frame: what the harts of a memory share
+SHARED_WORDS = 4
+SHARED_GENERATION = 0  # rises with each change that every hart's TLB must follow: a hart that is behind flushes before it runs
+SHARED_CODE_NEXT = 1  # first free page of predecoded code
 FLAG_CODE = 1  # instructions were decoded from it
 FLAG_TABLE = 2  # page tables were read from it, of any level and stage
 FLAG_LEAF_TABLE = 4  # page tables of level 0 of the first stage, and nothing else, were read from it
@@ -111,6 +119,8 @@ class Exit(IntEnum):
     WATCH = 3  # a store to a watched frame was done
     TRAP_LOOP = 4  # TRAP_LOOP_LIMIT traps without one retired instruction
     TRACE_FULL = 5  # the trace ring is full: drain it and go on
+    MMIO = 6  # an access outside RAM waits for its answer: see the mmio slots; nothing of the instruction was done yet
+    M = 7  # a trap into M-mode was taken and m_hook is set
 
 
 class Fault(IntEnum):
@@ -122,3 +132,12 @@ class Fault(IntEnum):
     CROSS = 3  # control goes to another page
     WFI = 4  # retired, pc set, leave
     WATCH = 5  # a store to a watched frame was done: retired, leave
+    MMIO = 6  # an access outside RAM: not retired, leave
+
+
+class Answer(IntEnum):
+    """What became of the access that a hart waits for (slot mmio_answer)."""
+
+    NONE = 0  # it does not wait
+    DONE = 1  # the device did it; mmio_value is what a load gets
+    REFUSED = 2  # an access fault

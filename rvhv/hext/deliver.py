@@ -6,12 +6,16 @@ from __future__ import annotations
 
 from rvhv.cpu.njit import jit
 from rvhv.cpu.slots import (
+    EXIT_BUDGET,
+    EXIT_HS,
+    EXIT_M,
     HEDELEG,
     HIDELEG,
     HS_HOOK,
     HSTATUS,
     HTINST,
     HTVAL,
+    M_HOOK,
     MEDELEG,
     MIDELEG,
     MSTATUS,
@@ -91,7 +95,10 @@ def record(st, cause, gpa):  # type: ignore[no-untyped-def]
 
 @jit
 def deliver(st, tab):  # type: ignore[no-untyped-def]
-    """Take the trap that the trap_* slots describe, at pc. True when it went to HS-mode and hs_hook asks for it."""
+    """Take the trap that the trap_* slots describe, at pc.
+
+    EXIT_HS or EXIT_M when it went to a mode that Python plays, else EXIT_BUDGET.
+    """
     cause = st[TRAP_CAUSE]
     tval = st[TRAP_TVAL]
     if cause == CAUSE_ILLEGAL or cause == CAUSE_VIRTUAL:
@@ -107,8 +114,12 @@ def deliver(st, tab):  # type: ignore[no-untyped-def]
             tinst = transformed(tab, st[RAW], st[RAW_PACKED], st[TRAP_OFFSET]) if cause != U64(20) else TINST_NONE
     prv, virtual = st[PRV], st[V]
     target = target_mode(st, cause)
-    hooked = target == TO_HS and st[HS_HOOK] != U0
-    if hooked or st[HS_HOOK] == U0:
+    leave = EXIT_BUDGET
+    if target == TO_HS and st[HS_HOOK] != U0:
+        leave = EXIT_HS
+    elif target == TO_M and st[M_HOOK] != U0:
+        leave = EXIT_M
+    if leave != EXIT_BUDGET or st[HS_HOOK] == U0:
         record(st, cause, gpa)
     if target == TO_VS:
         push_s_status(st, VSSTATUS, prv)
@@ -135,4 +146,4 @@ def deliver(st, tab):  # type: ignore[no-untyped-def]
         enter(st, M_SLOTS, cause, tval)
         st[PRV] = PRV_M
         st[V] = U0
-    return hooked
+    return leave

@@ -10,10 +10,19 @@ from __future__ import annotations
 from rvhv.cpu.frames import note_table
 from rvhv.cpu.njit import jit, ld64
 from rvhv.cpu.slots import (
+    ANSWER_NONE,
+    ANSWER_REFUSED,
+    BUS,
+    FAULT_MMIO,
     FAULT_NONE,
     FAULT_TRAP,
     HGATP,
     HSTATUS,
+    MMIO_ANSWER,
+    MMIO_SIZE,
+    MMIO_SPA,
+    MMIO_VALUE,
+    MMIO_WRITE,
     MSTATUS,
     PRV,
     PRV_M,
@@ -23,6 +32,7 @@ from rvhv.cpu.slots import (
     TRAP_OFFSET,
     TRAP_TINST,
     U64,
+    VALUE,
     VSATP,
     VSSTATUS,
     WALK_RIGHTS,
@@ -150,8 +160,8 @@ def walk_two_stages(st, ram, fr, gva, user, sum_, mxr, g_mxr, access):  # type: 
 
 @jit
 def translate(st, ram, fr, va, access, prv, virtual):  # type: ignore[no-untyped-def]
-    """`va` for an access by mode (prv, virtual): FAULT_NONE with walk_spa and walk_rights set, or FAULT_TRAP with
-    the trap described.
+    """`va` for an access by mode (prv, virtual): FAULT_NONE with walk_spa and walk_rights set, FAULT_MMIO with
+    walk_spa outside RAM, or FAULT_TRAP with the trap described.
     """
     status = st[MSTATUS]
     mxr = (status >> MXR_SHIFT) & U1
@@ -174,6 +184,8 @@ def translate(st, ram, fr, va, access, prv, virtual):  # type: ignore[no-untyped
     if result == WALK_OK:
         if in_ram(st, st[WALK_SPA], U1):
             return FAULT_NONE
+        if st[BUS] != U0 and (access == ACCESS_R or access == ACCESS_W):
+            return FAULT_MMIO
         result = WALK_ACCESS_FAULT
     gpa, tinst = st[TRAP_GPA], st[TRAP_TINST]
     if result == WALK_PAGE_FAULT:
@@ -215,3 +227,30 @@ def note_offset(st, offset):  # type: ignore[no-untyped-def]
     st[TRAP_OFFSET] = offset
 
 
+@jit
+def refuse_device(st, va, access, via):  # type: ignore[no-untyped-def]
+    """A data access outside RAM that no device takes is an access fault."""
+    _, virtual = data_mode(st, via)
+    return set_address_trap(st, access_fault_cause(access), va, virtual)
+
+
+@jit
+def access_device(st, va, size, access, value, via):  # type: ignore[no-untyped-def]
+    """A load or store at walk_spa, outside RAM: leave for Python's bus, or come back with its answer and finish the instruction.
+
+    Devices take naturally aligned accesses only.
+    """
+    if va & (size - U1) != U0:
+        return refuse_device(st, va, access, via)
+    answer = st[MMIO_ANSWER]
+    if answer == ANSWER_NONE:
+        st[MMIO_SPA] = st[WALK_SPA]
+        st[MMIO_SIZE] = size
+        st[MMIO_WRITE] = U1 if access == ACCESS_W else U0
+        st[MMIO_VALUE] = value
+        return FAULT_MMIO
+    st[MMIO_ANSWER] = ANSWER_NONE
+    if answer == ANSWER_REFUSED:
+        return refuse_device(st, va, access, via)
+    st[VALUE] = st[MMIO_VALUE]
+    return FAULT_NONE

@@ -7,9 +7,11 @@ from functools import cache
 from typing import TYPE_CHECKING, ClassVar
 
 from rvhv.core.registry import ISA
-from rvhv.hv import fetch, gstage, mmio, sbi
+from rvhv.hv import fetch, gstage, mmio
 from rvhv.hv import registers as r
 from rvhv.hv.registers import cause_text
+from rvhv.hv.sbi import GUEST_SBI
+from rvhv.sbi import LEGACY_END, error_name
 
 if TYPE_CHECKING:
     from rvhv.hv.stopped import GuestStopped
@@ -96,12 +98,12 @@ class SbiExit(VmExit):
         args = ", ".join(f"{a:#x}" for a in self.args[:3])
         if self.ended is not None:
             answer = f"stops the VM: {self.ended.reason}"
-        elif self.eid < sbi.LEGACY_END:
+        elif self.eid < LEGACY_END:
             answer = f"answers {self.error:#x} in a0 alone"
         else:
-            answer = f"answers {sbi.error_name(self.error)}, value {self.value:#x}"
+            answer = f"answers {error_name(self.error)}, value {self.value:#x}"
         return (
-            f"{self.where()} calls SBI {sbi.describe(self.eid, self.fid)} with ({args}); an ecall from VS-mode "
+            f"{self.where()} calls SBI {GUEST_SBI.describe(self.eid, self.fid)} with ({args}); an ecall from VS-mode "
             f"(cause {self.cause}) cannot be delegated to the guest (hedeleg bit 10 is read-only 0), so the hypervisor "
             f"{answer}."
         )

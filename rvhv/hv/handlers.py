@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rvhv.hv import inject, mmio, sbi
+from rvhv.hv import inject, mmio
 from rvhv.hv import registers as r
 from rvhv.hv.exits import GUEST_PAGE_FAULTS, WFI
 from rvhv.hv.registers import cause_text
+from rvhv.hv.sbi import GUEST_SBI
 from rvhv.hv.stopped import GuestStopped
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ Handler = Callable[["VM"], None]
 
 
 def ecall(vm: VM) -> None:
-    sbi.call(vm)
+    GUEST_SBI.call(vm, vm.hart.state)
     vm.vcpu.step_over(4)
 
 

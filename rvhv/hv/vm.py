@@ -12,18 +12,21 @@ from rvhv.hv.console import Console
 from rvhv.hv.gstage import GStage
 from rvhv.hv.ram import Ram
 from rvhv.hv.registers import cause_text
+from rvhv.hv.sbi import GUEST_SBI
 from rvhv.hv.stopped import GuestStopped
 from rvhv.hv.vcpu import VCPU
-from rvhv.machine.board import BLOCK_SLOT, BOARD, CONSOLE_SLOT
+from rvhv.machine.board import BLOCK_SLOT, BOARD, CONSOLE_SLOT, ENTROPY_SLOT
 from rvhv.machine.bus import Bus
 from rvhv.machine.disk import DiskImage
 from rvhv.machine.fdt import guest_device_tree
 from rvhv.machine.image import Image, check_fits
 from rvhv.machine.memory import FrameAllocator, Memory
 from rvhv.machine.plic import Plic
+from rvhv.sbi import Sbi
 from rvhv.virtio.block import Block
 from rvhv.virtio.console import Console as VirtioConsole
 from rvhv.virtio.device import Device
+from rvhv.virtio.entropy import Entropy
 from rvhv.virtio.mmio import Status, VirtioMmio
 
 if TYPE_CHECKING:
@@ -63,7 +66,7 @@ class VM:
         self._clock_at_end = 0
         self._warnings = 0
         check_fits(image, BOARD.ram_base, memory)
-        slots = (CONSOLE_SLOT,) if disk is None else (CONSOLE_SLOT, BLOCK_SLOT)
+        slots = (CONSOLE_SLOT, ENTROPY_SLOT) if disk is None else (CONSOLE_SLOT, BLOCK_SLOT, ENTROPY_SLOT)
         self._device_tree = guest_device_tree(name=name, ram_size=memory, virtio_slots=slots, seed=hv.seed)
         self._check_device_tree()
         self.vcpu = VCPU(hv.hart, number, hv.clock)
@@ -93,6 +96,7 @@ class VM:
         self._console_port = self._attach(CONSOLE_SLOT, self._virtio_console)
         if self.disk is not None:
             self._attach(BLOCK_SLOT, Block(self.disk, serial=self.name))
+        self._attach(ENTROPY_SLOT, Entropy(self.hv.seed, self.name))
         self.vcpu.setup(reset, self.gstage.root, self.image.entry, BOARD.device_tree)
 
     def _attach(self, slot: int, device: Device) -> VirtioMmio:
@@ -130,6 +134,19 @@ class VM:
         self._warnings += 1
         if self._warnings <= MOST_WARNINGS:
             log.warning("%s: %s", self.name, sentence)
+
+    # what it asks the SBI for
+
+    @property
+    def sbi(self) -> Sbi:
+        return GUEST_SBI
+
+    def set_timer(self, stime_value: int) -> None:
+        # VSTIP is the comparison itself, so a time in the future also clears it (norm:hip_vstip_clear)
+        self.hart.write_csr("vstimecmp", stime_value)
+
+    def power_off(self, how: str, failed: bool, reboot: bool) -> None:
+        raise GuestStopped(how, failed=failed)
 
     # what a person does with it and asks about it
 

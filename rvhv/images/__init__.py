@@ -15,10 +15,14 @@ GUESTS = {
     "rogue": "tries to break out of its VM in every way it knows, and ends in a trap loop",
 }
 
+PROGRAMS = {  # for the bare machine
+    "smp": "two harts that wake each other with IPIs and count together; powers off",
+}
+
 
 def image_path(name: str) -> Path:
-    """The ELF file of the built-in guest `name`; raises ConfigError when there is no such guest."""
-    if name not in GUESTS:
+    """The ELF file of the built-in guest or program `name`; raises ConfigError when there is no such one."""
+    if name not in GUESTS and name not in PROGRAMS:
         near = get_close_matches(name, GUESTS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(GUESTS)}"
         raise ConfigError(f"no built-in guest is called {name!r}: {hint}")

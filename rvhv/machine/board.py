@@ -12,6 +12,7 @@ MIB = 1 << 20
 # virtio-mmio slots by use; a slot's interrupt source is first_source + slot
 CONSOLE_SLOT = 0
 BLOCK_SLOT = 1
+ENTROPY_SLOT = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,38 +48,38 @@ def guest_device_tree(
     if not 1 <= harts <= board.plic.contexts // 2:
         raise ConfigError(f"a VM has 1 to {board.plic.contexts // 2} harts, not {harts}")
     tree = FDT()
-    _set(
+    set_properties(
         tree.root,
         {
             "#address-cells": 2,
             "#size-cells": 2,
-            "model": _text(f"rvhv,{name}", "VM name"),
+            "model": checked_text(f"rvhv,{name}", "VM name"),
             "compatible": "rvhv,virt",
         },
     )
     chosen: dict[str, Value] = {}
     if bootargs:
-        chosen["bootargs"] = _text(bootargs, "kernel command line")
+        chosen["bootargs"] = checked_text(bootargs, "kernel command line")
     if CONSOLE_SLOT in slots:
         chosen["stdout-path"] = f"/soc/{_virtio_name(board, CONSOLE_SLOT)}"
     chosen["rng-seed"] = hashlib.sha256(f"rvhv rng-seed {seed} {name}".encode()).digest()[:RNG_SEED_BYTES]
-    _set(_child(tree.root, "chosen"), chosen)
-    _cpus(_child(tree.root, "cpus"), board, harts)
-    _set(
-        _child(tree.root, f"memory@{board.ram_base:x}"),
-        {"device_type": "memory", "reg": _cells(board.ram_base, ram_size)},
+    set_properties(add_child(tree.root, "chosen"), chosen)
+    _cpus(add_child(tree.root, "cpus"), board, harts)
+    set_properties(
+        add_child(tree.root, f"memory@{board.ram_base:x}"),
+        {"device_type": "memory", "reg": cells(board.ram_base, ram_size)},
     )
-    _soc(_child(tree.root, "soc"), board, harts, slots)
+    _soc(add_child(tree.root, "soc"), board, harts, slots)
     blob: bytes = tree.to_dtb(version=DTB_VERSION, last_comp_version=DTB_LAST_COMPATIBLE_VERSION, boot_cpuid_phys=0)
     return blob
 
 
 def _cpus(cpus: Node, board: Board, harts: int) -> None:
-    _set(cpus, {"#address-cells": 1, "#size-cells": 0, "timebase-frequency": board.timebase})
-    base, extensions = _isa_lists(board.isa)
+    set_properties(cpus, {"#address-cells": 1, "#size-cells": 0, "timebase-frequency": board.timebase})
+    base, extensions = isa_lists(board.isa)
     for hart in range(harts):
-        cpu = _child(cpus, f"cpu@{hart:x}")
-        _set(
+        cpu = add_child(cpus, f"cpu@{hart:x}")
+        set_properties(
             cpu,
             {
                 "device_type": "cpu",
@@ -92,8 +92,8 @@ def _cpus(cpus: Node, board: Board, harts: int) -> None:
                 "mmu-type": board.mmu,
             },
         )
-        _set(
-            _child(cpu, "interrupt-controller"),
+        set_properties(
+            add_child(cpu, "interrupt-controller"),
             {
                 "#address-cells": 0,
                 "#interrupt-cells": 1,
@@ -105,13 +105,13 @@ def _cpus(cpus: Node, board: Board, harts: int) -> None:
 
 
 def _soc(soc: Node, board: Board, harts: int, slots: list[int]) -> None:
-    _set(soc, {"#address-cells": 2, "#size-cells": 2, "compatible": "simple-bus", "ranges": None})
+    set_properties(soc, {"#address-cells": 2, "#size-cells": 2, "compatible": "simple-bus", "ranges": None})
     plic = board.plic.window
-    _set(
-        _child(soc, f"interrupt-controller@{plic.base:x}"),
+    set_properties(
+        add_child(soc, f"interrupt-controller@{plic.base:x}"),
         {
             "compatible": ["sifive,plic-1.0.0", "riscv,plic0"],
-            "reg": _cells(plic.base, plic.size),
+            "reg": cells(plic.base, plic.size),
             "#address-cells": 0,
             "#interrupt-cells": 1,
             "interrupt-controller": None,
@@ -127,11 +127,11 @@ def _soc(soc: Node, board: Board, harts: int, slots: list[int]) -> None:
     )
     for slot in slots:
         window = board.virtio.window(slot)
-        _set(
-            _child(soc, _virtio_name(board, slot)),
+        set_properties(
+            add_child(soc, _virtio_name(board, slot)),
             {
                 "compatible": "virtio,mmio",
-                "reg": _cells(window.base, window.size),
+                "reg": cells(window.base, window.size),
                 "interrupt-parent": PLIC_PHANDLE,
                 "interrupts": board.virtio.source(slot),
             },
@@ -142,25 +142,25 @@ def _virtio_name(board: Board, slot: int) -> str:
     return f"virtio_mmio@{board.virtio.window(slot).base:x}"
 
 
-def _isa_lists(isa: str) -> tuple[str, list[str]]:
+def isa_lists(isa: str) -> tuple[str, list[str]]:
     """Split an ISA string: rv64imac_zicsr -> ("rv64i", ["i", "m", "a", "c", "zicsr"])."""
     single, *named = isa.split("_")
     letters = single.removeprefix("rv64")
     return f"rv64{letters[0]}", [*letters, *named]
 
 
-def _cells(base: int, size: int) -> list[int]:
+def cells(base: int, size: int) -> list[int]:
     """A reg property with two address cells and two size cells."""
     return [base >> 32, base & 0xFFFF_FFFF, size >> 32, size & 0xFFFF_FFFF]
 
 
-def _text(text: str, what: str) -> str:
+def checked_text(text: str, what: str) -> str:
     if not (text.isascii() and text.isprintable()):
         raise ConfigError(f"the {what} {text!r} cannot go into a device tree: use printable ASCII characters")
     return text
 
 
-def _child(parent: Node, name: str) -> Node:
+def add_child(parent: Node, name: str) -> Node:
     from fdt import Node
 
     node = Node(name)
@@ -168,6 +168,6 @@ def _child(parent: Node, name: str) -> Node:
     return node
 
 
-def _set(node: Node, properties: dict[str, Value]) -> None:
+def set_properties(node: Node, properties: dict[str, Value]) -> None:
     for name, value in properties.items():
         node.set_property(name, value)

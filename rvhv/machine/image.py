@@ -90,23 +90,36 @@ def load_image(source: str | os.PathLike[str] | bytes, name: str | None = None) 
     return Image(stem, entry, segments, elf)
 
 
-def check_fits(image: Image, ram_base: int, ram_size: int) -> None:
+def is_elf(data: bytes) -> bool:
+    return data[: len(ELF_MAGIC)] == ELF_MAGIC
+
+
+def read_binary(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of a file that may be anything but empty. Raises ImageError."""
+    label = _shown(os.fspath(path))
+    data = _read_file(path, label, any_kind=True)
+    if not data:
+        raise ImageError(f"{label}: is empty")
+    return data
+
+
+def check_fits(image: Image, ram_base: int, ram_size: int, whose: str = "the VM") -> None:
     """Raise ImageError when a segment lies outside [ram_base, ram_base + ram_size)."""
     ram_end = ram_base + ram_size
     for segment in image.segments:
         if segment.addr < ram_base:
             raise ImageError(
-                f"{_shown(image.name)}: its segment {segment.addr:#x}..{segment.end:#x} begins below the VM's memory, "
+                f"{_shown(image.name)}: its segment {segment.addr:#x}..{segment.end:#x} begins below {whose}'s memory, "
                 f"{ram_base:#x}..{ram_end:#x}: link it higher"
             )
         if segment.end > ram_end:
             raise ImageError(
-                f"{_shown(image.name)}: its segment {segment.addr:#x}..{segment.end:#x} ends outside the VM's memory, "
-                f"{ram_base:#x}..{ram_end:#x}: give the VM more memory"
+                f"{_shown(image.name)}: its segment {segment.addr:#x}..{segment.end:#x} ends outside {whose}'s memory, "
+                f"{ram_base:#x}..{ram_end:#x}: give {whose} more memory"
             )
 
 
-def _read_file(path: str | os.PathLike[str], label: str) -> bytes:
+def _read_file(path: str | os.PathLike[str], label: str, *, any_kind: bool = False) -> bytes:
     try:
         mode = os.stat(path).st_mode
         if stat.S_ISDIR(mode):
@@ -115,7 +128,7 @@ def _read_file(path: str | os.PathLike[str], label: str) -> bytes:
             raise ImageError(f"{label}: is not a regular file")
         with open(path, "rb") as file:
             magic = file.read(len(ELF_MAGIC))
-            if magic and not ELF_MAGIC.startswith(magic):
+            if magic and not ELF_MAGIC.startswith(magic) and not any_kind:
                 raise ImageError(f"{label}: is not an ELF file")  # without reading the rest of, say, a disk image
             return magic + file.read()
     except FileNotFoundError:

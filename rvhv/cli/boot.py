@@ -1,0 +1,287 @@
+"""`rvhv boot`: run software bare on the emulated machine."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import click
+
+from rvhv.cli.group import color_option, json_option, traceback_option
+from rvhv.cli.keyboard import HELP_TEXT, Keyboard
+from rvhv.cli.main import FAILED, INTERRUPTED
+from rvhv.cli.params import SEED, SIZE, STEPS
+from rvhv.cli.session import Interrupt
+from rvhv.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rvhv.boot.loader import Boot
+    from rvhv.machine.disk import DiskImage
+    from rvhv.machine.virt import End, Machine
+
+DEFAULT_MEMORY = 128 << 20
+STRIDE = 1_000_000  # steps between two looks at the keyboard: a few milliseconds
+PATIENCE = 0.2  # seconds of one wait for the keyboard, which Ctrl-C cannot interrupt
+LONGEST_TRANSCRIPT = 16 << 20  # bytes of the console that `--json` keeps
+
+EPILOG = """\b
+An ELF starts in M-mode at its entry. An Image (or a flat binary) starts in S-mode under the built-in
+firmware, or is the kernel of --firmware FILE, which is loaded at the start of memory.
+
+\b
+rvhv boot smp --smp 2
+rvhv boot --firmware fw_jump.bin --kernel Image --initrd root.cpio.gz --append console=ttyS0
+
+\b
+Keys on a terminal: Ctrl-A x quits, Ctrl-A h helps, Ctrl-A Ctrl-A sends Ctrl-A."""
+
+
+@click.command("boot", epilog=EPILOG)
+@click.argument("image", required=False, type=str)
+@click.option("--smp", metavar="N", type=int, default=1, show_default=True, help="Harts, 1 to 8.")
+@click.option("--memory", metavar="SIZE", type=SIZE, default=DEFAULT_MEMORY, help="RAM: 64K, 32M, 1G.  [default: 128M]")
+@click.option("--disk", metavar="FILE", multiple=True, type=Path, help="Raw disk image, a virtio block device each.")
+@click.option("--firmware", metavar="builtin|FILE|none", help="What runs in M-mode.  [default: by the kind of IMAGE]")
+@click.option("--kernel", metavar="FILE", help="What the firmware starts; then IMAGE is the firmware.")
+@click.option("--initrd", metavar="FILE", type=Path, help="Initial RAM disk.")
+@click.option("--append", metavar="TEXT", default="", help="The kernel's command line.")
+@click.option("--dtb", metavar="FILE", type=Path, help="A device tree instead of the machine's own.")
+@click.option("--dump-dtb", metavar="FILE", type=Path, help="Write the device tree to a file and end.")
+@click.option("--seed", metavar="N", type=SEED, default=0, show_default=True, help="Seed of all randomness.")
+@click.option("--max-steps", metavar="STEPS", type=STEPS, help="Stop after so many steps: 1000, 50M.")
+@click.option("--log", metavar="FILE", type=Path, help="Every instruction, in the format of Spike's commit log. Slow.")
+@click.option("--realtime", is_flag=True, help="The machine's clock is the host's; without it time is counted in steps.")
+@click.option("--trace-hash", is_flag=True, help="Print the hash over all traps: the same for the same run, anywhere.")
+@json_option
+@color_option
+@traceback_option
+def command(
+    image: str | None,
+    smp: int,
+    memory: int,
+    disk: tuple[Path, ...],
+    firmware: str | None,
+    kernel: str | None,
+    initrd: Path | None,
+    append: str,
+    dtb: Path | None,
+    dump_dtb: Path | None,
+    seed: int,
+    max_steps: int | None,
+    log: Path | None,
+    realtime: bool,
+    trace_hash: bool,
+    as_json: bool,
+    no_color: bool,
+) -> int:
+    """Run software bare on the emulated machine: firmware, an OS, a hypervisor of your own.
+
+    The board is that of QEMU's `virt`. The console is the terminal. The exit code is 1 when the software failed.
+    """
+    from rvhv.boot.loader import Software, prepare
+    from rvhv.cli.progress import ensure_compiled
+    from rvhv.machine.disk import DiskImage
+    from rvhv.machine.virt_board import MAX_HARTS
+
+    if not 1 <= smp <= MAX_HARTS:
+        raise ConfigError(f"--smp: a machine has 1 to {MAX_HARTS} harts, not {smp}")
+    software = Software(_image(image), kernel, firmware, initrd, append, dtb, seed)
+    boot = prepare(software, memory=memory, harts=smp)
+    if dump_dtb is not None:
+        dump_dtb.write_bytes(boot.dtb)
+        return 0
+    with ExitStack() as stack:
+        disks = [stack.enter_context(DiskImage(path)) for path in disk]
+        log_file = stack.enter_context(log.open("w", encoding="ascii")) if log is not None else None
+        ensure_compiled(no_color=no_color)
+        console = Output(None if as_json else getattr(sys.stdout, "buffer", None))
+        session = Session(boot, smp, memory, disks, seed, max_steps, realtime, console, log_file)
+        began = time.perf_counter()
+        session.run()
+        return session.report(time.perf_counter() - began, trace_hash=trace_hash, as_json=as_json)
+
+
+def _image(image: str | None) -> str | None:
+    """A file, or a built-in program by its name."""
+    from rvhv.images import PROGRAMS, image_path
+
+    return str(image_path(image)) if image in PROGRAMS else image
+
+
+class Output:
+    """The console as it comes, to `out` or (None) kept for `--json`."""
+
+    def __init__(self, out: BinaryIO | None) -> None:
+        self._out = out
+        self._kept = bytearray()
+        self._last = b"\n"
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> None:
+        self._last = data[-1:]
+        if self._out is None:
+            self._kept += data[: LONGEST_TRANSCRIPT - len(self._kept)]
+            return
+        try:
+            self._out.write(data)
+        except OSError as error:
+            self.error, self._out = error, None
+
+    def flush(self) -> None:
+        if self._out is not None:
+            try:
+                self._out.flush()
+            except OSError as error:
+                self.error, self._out = error, None
+
+    def end_line(self) -> None:
+        """What follows begins on a line of its own."""
+        if self._last != b"\n" and self._out is not None:
+            self.write(b"\n")
+        self.flush()
+
+    @property
+    def text(self) -> str:
+        return self._kept.decode("utf-8", "replace")
+
+
+class Session:
+    """One run, across reboots."""
+
+    def __init__(
+        self,
+        boot: Boot,
+        harts: int,
+        memory: int,
+        disks: list[DiskImage],
+        seed: int,
+        max_steps: int | None,
+        realtime: bool,
+        console: Output,
+        log_file: Any,
+    ) -> None:
+        self._boot, self._harts, self._memory, self._disks, self._seed = boot, harts, memory, disks, seed
+        self._max_steps, self._realtime, self._console, self._log_file = max_steps, realtime, console, log_file
+        self._steps = 0  # of machines before a reboot
+        self._instructions = 0
+        self._hashes: list[str] = []
+        self._interrupted = False
+        self.machine = self._new_machine()
+
+    def _new_machine(self) -> Machine:
+        from rvhv.machine.memory import Memory
+        from rvhv.machine.virt import Machine
+        from rvhv.virtio.slots import fill_slots
+
+        machine = Machine(
+            Memory(self._memory), harts=self._harts, on_output=self._console.write, realtime=self._realtime
+        )
+        fill_slots(machine, self._disks, self._seed)
+        self._boot.start(machine)
+        if self._log_file is not None:
+            from rvhv.boot.commit_log import CommitLog
+
+            machine.watcher = CommitLog(machine, self._log_file)
+        return machine
+
+    def run(self) -> None:
+        """Until the machine ends, or is ended from outside."""
+        with Keyboard() as keyboard, Interrupt() as interrupt:
+            while True:
+                self._run_machine(keyboard, interrupt)
+                end = self.machine.end
+                if end is None or not end.reboot:
+                    return
+                self._steps += self.machine.steps
+                self._instructions += self.machine.instructions
+                self._hashes.append(self.machine.trace_hash())
+                self.machine = self._new_machine()
+
+    def _run_machine(self, keyboard: Keyboard, interrupt: Interrupt) -> None:
+        from rvhv.machine.virt import End
+
+        machine, console = self.machine, self._console
+        while machine.end is None:
+            stride = STRIDE
+            if self._max_steps is not None:
+                stride = min(stride, self._max_steps - self._steps - machine.steps)
+            if stride <= 0:
+                machine.stop(End(f"the {self._max_steps:,} steps of --max-steps are used up", 1))
+                break
+            going = machine.run(stride)
+            console.flush()
+            if console.error is not None:
+                raise console.error
+            typed = keyboard.read()
+            if not going and machine.end is None and not typed:
+                typed = self._wait(keyboard)
+            if typed:
+                machine.feed(typed)
+            if keyboard.wants_help():
+                console.write(HELP_TEXT.encode())
+                console.flush()
+            if interrupt.asked or keyboard.quit:
+                self._interrupted = True
+                machine.stop(End("stopped by Ctrl-A x" if keyboard.quit else "stopped by Ctrl-C"))
+
+    def _wait(self, keyboard: Keyboard) -> bytes:
+        """Every hart waits: for the keyboard, and with real time for a deadline."""
+        from rvhv.machine.virt import End
+
+        machine = self.machine
+        deadline = machine.deadline
+        if deadline is None and not keyboard.open:
+            machine.stop(End("every hart waits for an interrupt that nothing will raise", 1))
+            return b""
+        seconds = PATIENCE if deadline is None else min(PATIENCE, max(0.0, (deadline - machine.now) / 1e9))
+        if keyboard.open:
+            return keyboard.read(max(seconds, 1e-4))
+        time.sleep(seconds)
+        return b""
+
+    def report(self, host_seconds: float, *, trace_hash: bool, as_json: bool) -> int:
+        """Say how it ended; the exit code."""
+        machine = self.machine
+        end = machine.end
+        assert end is not None
+        steps = self._steps + machine.steps
+        instructions = self._instructions + machine.instructions
+        hashed = self._hash() if trace_hash else None
+        if as_json:
+            self._show_json(end, steps, instructions, host_seconds, hashed)
+        else:
+            self._console.end_line()
+            speed = f", {instructions / host_seconds / 1e6:.0f} million a second" if host_seconds > 0.5 else ""
+            print(f"rvhv: {end.reason} after {instructions:,} instructions{speed}", file=sys.stderr)
+            if hashed is not None:
+                print(f"trace-hash {hashed}")
+        if self._interrupted:
+            return INTERRUPTED
+        return FAILED if end.failed else 0
+
+    def _hash(self) -> str:
+        import hashlib
+
+        last = self.machine.trace_hash()
+        return hashlib.sha256("".join([*self._hashes, last]).encode()).hexdigest() if self._hashes else last
+
+    def _show_json(self, end: End, steps: int, instructions: int, host_seconds: float, hashed: str | None) -> None:
+        import json
+
+        document: dict[str, Any] = {
+            "reason": end.reason,
+            "failed": end.failed,
+            "code": end.code,
+            "instructions": instructions,
+            "steps": steps,
+            "virtual_ns": self.machine.clock,
+            "host_seconds": round(host_seconds, 6),
+            "interrupted": self._interrupted,
+            "console": self._console.text,
+        }
+        if hashed is not None:
+            document["trace_hash"] = hashed
+        print(json.dumps(document, indent=2))

@@ -1,0 +1,39 @@
+"""What the extensions for several harts ask of whoever plays the SBI."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from rvhv.sbi.table import Supervisor
+
+WORD_BITS = 64
+ALL = (1 << 64) - 1  # as hart_mask_base: every hart
+
+
+class Machine(Supervisor, Protocol):
+    """A supervisor on a machine of several harts."""
+
+    @property
+    def hart_count(self) -> int: ...
+    def send_ipi(self, hart: int) -> None:
+        """The supervisor software interrupt of a hart becomes pending."""
+
+    def is_started(self, hart: int) -> bool: ...
+    def start(self, hart: int, address: int, opaque: int) -> None:
+        """A stopped hart begins at `address` in S-mode, with its number in a0 and `opaque` in a1."""
+
+    def stop(self) -> None:
+        """The calling hart stops; it does not return from the call."""
+
+    def suspend(self) -> None:
+        """The calling hart waits for an interrupt."""
+
+
+def selected(caller: Machine, mask: int, base: int) -> Iterator[int] | None:
+    """The harts that a hart mask names; None when one of them is not there."""
+    if base == ALL:
+        return iter(range(caller.hart_count))
+    if base + mask.bit_length() > caller.hart_count:
+        return None
+    return (base + i for i in range(WORD_BITS) if mask >> i & 1)

@@ -1,0 +1,39 @@
+"""The legacy SBI calls; they return in a0 alone."""
+
+from __future__ import annotations
+
+from rvhv.sbi.table import ERR_FAILED, SUCCESS, Legacy, SbiRet, Supervisor
+
+
+def console_putchar(caller: Supervisor, ch: int, a1: int, a2: int) -> SbiRet:
+    caller.console.write(bytes((ch & 0xFF,)))
+    return SUCCESS, None
+
+
+def console_getchar(caller: Supervisor, a0: int, a1: int, a2: int) -> SbiRet:
+    data = caller.console.read(1)
+    return (data[0] if data else ERR_FAILED), None
+
+
+def set_timer(caller: Supervisor, stime_value: int, a1: int, a2: int) -> SbiRet:
+    caller.set_timer(stime_value)
+    return SUCCESS, None
+
+
+def remote_fence(caller: Supervisor, hart_mask: int, a1: int, a2: int) -> SbiRet:
+    """No cache is state, so every fence has been done."""
+    return SUCCESS, None
+
+
+def shutdown(caller: Supervisor, a0: int, a1: int, a2: int) -> SbiRet:
+    caller.power_off("powered off", False, False)
+    return SUCCESS, None
+
+
+# what old guests still print and read with
+CONSOLE = (Legacy(0x01, "console putchar")(console_putchar), Legacy(0x02, "console getchar")(console_getchar))
+MACHINE = (
+    Legacy(0x00, "set timer")(set_timer),
+    *(Legacy(eid, "remote fence")(remote_fence) for eid in (0x05, 0x06, 0x07)),
+    Legacy(0x08, "shutdown")(shutdown),
+)
