@@ -5,7 +5,7 @@ A leaf is a slot of the hart's state; `pending` is the whole of mip, `time` the 
 
 from __future__ import annotations
 
-from rvhv.isa.expr import E, const, eq, leaf, ltu, select
+from rvhv.isa.expr import E, const, eq, leaf, ltu, ne, select
 from rvhv.isa.rows import CsrField, Registry, bits, write_fields
 
 MISA = 2 << 62 | sum(1 << (ord(letter) - ord("A")) for letter in "ABCHIMSU")
@@ -18,9 +18,12 @@ HS_INTERRUPTS = VS_INTERRUPTS  # and SGEIP once GEILEN is not zero
 M_INTERRUPTS = MSIP | MTIP | MEIP
 EXCEPTIONS_DELEGABLE = sum(1 << c for c in (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 15, 20, 21, 22, 23))
 
-SV39 = 8
-SATP_BARE_OR_SV39 = (0, SV39)
-STCE = 63  # menvcfg and henvcfg
+SV39, SV48, SV57 = 8, 9, 10
+TRANSLATION_MODES = (0, SV39, SV48, SV57)  # of satp and vsatp; hgatp's are the x4 variants under the same numbers
+STCE, PBMTE, ADUE = 63, 62, 61  # menvcfg and henvcfg
+PMP_ENTRIES = 16
+PMP_L, PMP_A, PMP_A_TOR, PMP_RW, PMP_DEFINED = 0x80, 3 << 3, 1 << 3, 3, 0x9F  # of a pmpcfg byte
+PMP_ADDRESS = (1 << 54) - 1
 CY, TM, IR = 0, 1, 2  # bits of the counteren CSRs
 
 prv, v = leaf("prv"), leaf("v")
@@ -73,10 +76,57 @@ def keep_if(*reserved: int):  # type: ignore[no-untyped-def]
     return rule
 
 
+def is_translation_mode(mode: E) -> E:
+    bare, *paged = (eq(mode, m) for m in TRANSLATION_MODES)
+    for one in paged:
+        bare = bare | one
+    return bare
+
+
 def satp_write(slot: str) -> E:
     """norm: a write with an unsupported MODE has no effect at all."""
-    mode = value >> 60
-    return select(eq(mode, 0) | eq(mode, SV39), value, leaf(slot))
+    return select(is_translation_mode(value >> 60), value, leaf(slot))
+
+
+def counter_while_inhibited(name: str, n: int) -> E:
+    """A counter as it reads: mcountinhibit's bit n stops it, and its slot then holds its value."""
+    return select(bit("mcountinhibit", n), leaf(name if name.startswith("m") else "m" + name), leaf(name.removeprefix("m")))
+
+
+def counter_write(name: str, n: int, ahead: int) -> E:
+    """The slot for a written value: an offset to what is counted, or the value itself while the counter is stopped."""
+    counted = leaf(name.removeprefix("m")) - leaf(name)
+    return select(bit("mcountinhibit", n), value, value - counted - ahead)
+
+
+def counter_switch(name: str, n: int) -> E:
+    """The slot of a counter when mcountinhibit is written: stopping puts its value there, starting an offset."""
+    now, slot = leaf(name.removeprefix("m")), leaf(name)
+    stopped, stops = bit("mcountinhibit", n), (value >> n) & 1
+    return select(stops, select(stopped, slot, now), select(stopped, slot - (now - slot), slot))
+
+
+def pmpcfg_write(slot: str) -> E:
+    """Eight entries: a locked one keeps its byte; norm: R = 0 with W = 1 is reserved, and then nothing of the byte is written."""
+    result: E = const(0)
+    for i in range(8):
+        old, new = (leaf(slot) >> 8 * i) & 0xFF, (value >> 8 * i) & PMP_DEFINED
+        keep = ne(old & PMP_L, 0) | eq(new & PMP_RW, 2)
+        result = result | (select(keep, old, new) << 8 * i)
+    return result
+
+
+def pmp_config(i: int) -> E:
+    """The configuration byte of entry i, shifted down but not masked."""
+    return leaf("pmpcfg0" if i < 8 else "pmpcfg2") >> 8 * (i % 8)
+
+
+def pmpaddr_write(i: int) -> E:
+    """norm: locked by its own entry, or by the next one if that is a locked TOR, whose lower bound it is."""
+    locked = ne(pmp_config(i) & PMP_L, 0)
+    if i + 1 < PMP_ENTRIES:
+        locked = locked | eq(pmp_config(i + 1) & (PMP_L | PMP_A), PMP_L | PMP_A_TOR)
+    return select(locked, leaf(f"pmpaddr{i}"), value & PMP_ADDRESS)
 
 
 STATUS_S: tuple[CsrField, ...] = (
@@ -92,6 +142,8 @@ TVEC = (bits("BASE", 63, 2), bits("MODE", 1, 0, warl=keep_if(2, 3)))
 EPC = (bits("PC", 63, 1),)
 # of menvcfg, senvcfg and henvcfg
 ENVCFG = (bits("FIOM", 0), bits("CBIE", 5, 4, warl=keep_if(2)), bits("CBCFE", 6), bits("CBZE", 7))
+# of menvcfg and henvcfg: what henvcfg has only while menvcfg has it
+ENVCFG_BELOW_M = (bits("ADUE", ADUE), bits("PBMTE", PBMTE), bits("STCE", STCE))
 COUNTEREN = (bits("CY", CY), bits("TM", TM), bits("IR", IR))
 
 
@@ -103,9 +155,9 @@ def add_rows(isa: Registry) -> None:
         csr(name, number, writes=((name, (old & ~mask) | (value & mask)),), plain=plain)
 
     # user counters
-    csr("cycle", 0xC00, read=leaf("cycle"), guards=counter_guards(CY))
+    csr("cycle", 0xC00, read=counter_while_inhibited("cycle", CY), guards=counter_guards(CY))
     csr("time", 0xC01, read=select(v, leaf("time") + leaf("htimedelta"), leaf("time")), guards=counter_guards(TM))
-    csr("instret", 0xC02, read=leaf("instret"), guards=counter_guards(IR))
+    csr("instret", 0xC02, read=counter_while_inhibited("instret", IR), guards=counter_guards(IR))
 
     # supervisor
     uxl_sxl = next(f.fixed << f.lo for f in STATUS_S if f.fixed)
@@ -143,8 +195,12 @@ def add_rows(isa: Registry) -> None:
     masked("mie", 0x304, S_INTERRUPTS | M_INTERRUPTS | HS_INTERRUPTS)
     csr("mtvec", 0x305, *TVEC, plain=True)
     csr("mcounteren", 0x306, *COUNTEREN)
-    csr("menvcfg", 0x30A, *ENVCFG, bits("STCE", STCE))
-    constant("mcountinhibit", 0x320)
+    csr("menvcfg", 0x30A, *ENVCFG, *ENVCFG_BELOW_M)
+    csr("mcountinhibit", 0x320, writes=(
+        ("mcycle", counter_switch("mcycle", CY)),
+        ("minstret", counter_switch("minstret", IR)),
+        ("mcountinhibit", value & (1 << CY | 1 << IR)),
+    ), plain=True)  # fmt: skip
     csr("mscratch", 0x340, plain=True)
     csr("mepc", 0x341, *EPC, plain=True)
     csr("mcause", 0x342, plain=True)
@@ -159,10 +215,19 @@ def add_rows(isa: Registry) -> None:
     ))  # fmt: skip
     csr("mtinst", 0x34A, plain=True)
     csr("mtval2", 0x34B, plain=True)
-    # the slots hold offsets: what is written minus what was counted (the write itself retires after it)
-    csr("mcycle", 0xB00, read=leaf("cycle"), writes=(("mcycle", value - (leaf("cycle") - leaf("mcycle"))),), plain=True)
-    csr("minstret", 0xB02, read=leaf("instret"), plain=True,
-        writes=(("minstret", value - (leaf("instret") - leaf("minstret")) - 1),))  # fmt: skip
+    # a write retires after it wrote: minstret is one short of it then
+    csr("mcycle", 0xB00, read=counter_while_inhibited("mcycle", CY), writes=(("mcycle", counter_write("mcycle", CY, 0)),), plain=True)
+    csr("minstret", 0xB02, read=counter_while_inhibited("minstret", IR), plain=True,
+        writes=(("minstret", counter_write("minstret", IR, 1)),))  # fmt: skip
+    for i in (0, 2):
+        csr(f"pmpcfg{i}", 0x3A0 + i, writes=((f"pmpcfg{i}", pmpcfg_write(f"pmpcfg{i}")),))
+    for i in range(PMP_ENTRIES):
+        csr(f"pmpaddr{i}", 0x3B0 + i, writes=((f"pmpaddr{i}", pmpaddr_write(i)),))
+    # no triggers: tselect names none, and the type in tdata1 says so
+    for i, name in enumerate(("tselect", "tdata1", "tdata2", "tdata3")):
+        constant(name, 0x7A0 + i)
     for n in range(3, 32):
         constant(f"mhpmcounter{n}", 0xB00 + n)
         constant(f"mhpmevent{n}", 0x320 + n)
+        # bit n of mcounteren is a constant zero
+        isa.constant(f"hpmcounter{n}", 0xC00 + n, guards=((below_m(), "illegal"),))

@@ -16,7 +16,10 @@ ARCH_NAMES = (
     *"pc prv v fcsr".split(),
     # CSRs that have storage; a CSR row whose value is computed from others has no slot
     *"mstatus medeleg mideleg mie mip mtvec mcounteren menvcfg mscratch mepc mcause mtval mtval2 mtinst".split(),
-    *"mcountinhibit mcycle minstret".split(),  # the counters hold offsets to what is counted below
+    # the counters hold offsets to what is counted below, or, while mcountinhibit stops them, their values
+    *"mcountinhibit mcycle minstret".split(),
+    *"pmpcfg0 pmpcfg2".split(),
+    *(f"pmpaddr{i}" for i in range(16)),
     *"stvec scounteren senvcfg sscratch sepc scause stval satp stimecmp".split(),
     *"hstatus hedeleg hideleg hvip hcounteren henvcfg htimedelta htval htinst hgatp hgeie".split(),
     *"vsstatus vstvec vsscratch vsepc vscause vstval vsatp vstimecmp".split(),

@@ -8,20 +8,20 @@ from __future__ import annotations
 from rvhv.cpu.csrs import (
     COUNTEREN,
     ENVCFG,
+    ENVCFG_BELOW_M,
     EPC,
     HS_INTERRUPTS,
     STATUS_S,
-    STCE,
-    SV39,
     TVEC,
     VS_INTERRUPTS,
     VSSIP,
     bit,
+    is_translation_mode,
     satp_write,
     timer_guards,
     value,
 )
-from rvhv.isa.expr import E, const, eq, leaf, select
+from rvhv.isa.expr import MASK64, E, const, eq, leaf, select
 from rvhv.isa.rows import Registry, bits
 
 HEDELEG_WRITABLE = sum(1 << c for c in (0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 13, 15))
@@ -31,8 +31,7 @@ HGATP_PPN = ((1 << 44) - 1) & ~3  # the root is 16 KiB: its two low bits are alw
 
 def _hgatp_write() -> E:
     """norm: an unsupported MODE is not written, the other fields are (unlike satp)."""
-    mode = value >> 60
-    legal = select(eq(mode, 0) | eq(mode, SV39), value, leaf("hgatp")) & (15 << 60)
+    legal = select(is_translation_mode(value >> 60), value, leaf("hgatp")) & (15 << 60)
     return legal | (value & (HGATP_VMID | HGATP_PPN))
 
 
@@ -51,9 +50,9 @@ def add_rows(isa: Registry) -> None:
     csr("htimedelta", 0x605)
     csr("hcounteren", 0x606, *COUNTEREN, plain=True)
     isa.constant("hgeie", 0x607)  # GEILEN is 0
-    # STCE reads as zero while menvcfg.STCE is zero; norm:cbxe_unaffected: the CB* fields do not depend on menvcfg's
-    csr("henvcfg", 0x60A, *ENVCFG, bits("STCE", STCE),
-        read=leaf("henvcfg") & (leaf("menvcfg") | const(~(1 << STCE))))  # fmt: skip
+    # norm: STCE, PBMTE and ADUE are read-only zero while menvcfg's are; norm:cbxe_unaffected: the CB* fields are not
+    below = const(sum(f.mask for f in ENVCFG_BELOW_M) ^ MASK64)
+    csr("henvcfg", 0x60A, *ENVCFG, *ENVCFG_BELOW_M, read=leaf("henvcfg") & (leaf("menvcfg") | below))
     csr("htval", 0x643, plain=True)
     csr("hip", 0x644, read=leaf("pending") & HS_INTERRUPTS, writes=(("hvip", _keep("hvip", const(VSSIP))),))
     csr("hvip", 0x645, writes=(("hvip", value & VS_INTERRUPTS),))
