@@ -21,6 +21,7 @@ from rvhv.cpu.state import (
 )
 
 MASK64 = (1 << 64) - 1
+PMP_ALL = 3 << 3 | 7  # NAPOT; R, W and X
 RUN, SRET, READ_CSR, WRITE_CSR = (int(op) for op in (Op.RUN, Op.SRET, Op.READ_CSR, Op.WRITE_CSR))  # called for every exit
 NUMBERS = {name: csr.number for name, csr in ISA.csrs.items()}
 # reset: M-mode, everything bare; comparisons that never come; UXL, SXL and VSXL are fixed by their rows; of mideleg the bits
@@ -94,6 +95,14 @@ class Hart:
     def write_csr(self, name: str, value: int) -> None:
         """Write through the row's WARL rule, as M-mode would."""
         self._entry(WRITE_CSR, NUMBERS[name], value)
+
+    def open_pmp(self) -> None:
+        """Let every mode access all of memory: entry 0 matches it, which is what firmware does before it leaves M-mode.
+
+        After reset every entry is off, and then only M-mode may access anything.
+        """
+        self.write_csr("pmpaddr0", MASK64)
+        self.write_csr("pmpcfg0", PMP_ALL)
 
     def sret(self) -> None:
         """Execute the `sret` row as HS-mode: how Python, being the HS-mode software, resumes a guest."""

@@ -25,7 +25,6 @@ ECALL_LENGTH = 4
 MPP_SHIFT, MPP = 11, 3 << 11
 MPIE = 1 << 7
 ENVCFG = 1 << 63 | 1 << 62 | 7 << 4 | 1 << 7  # menvcfg's STCE, PBMTE, CBIE and CBCFE, CBZE: as far as they are there
-PMP_ALL = 0x1F  # pmp0cfg: NAPOT, X, W, R
 CAUSE_ECALL_S = ISA.causes["ecall_s"].code
 A0, A1, MCAUSE, MEPC, MIP, MHARTID, TRAPS_IN_A_ROW = (
     SLOT[n] for n in ("x10", "x11", "mcause", "mepc", "mip", "mhartid", "traps_in_a_row")
@@ -84,13 +83,11 @@ class _Hart:
     def _delegate(self) -> None:
         """From reset to what S-mode expects."""
         write = self._hart.write_csr
+        self._hart.open_pmp()
         write("medeleg", MASK64 & ~(1 << CAUSE_ECALL_S))
         write("mideleg", MASK64)
         write("mcounteren", MASK64)
         write("menvcfg", ENVCFG)
-        if "pmpcfg0" in ISA.csrs:
-            write("pmpaddr0", MASK64)
-            write("pmpcfg0", PMP_ALL)
         self._hart.state[SLOT["m_hook"]] = 1
 
     def enter(self, address: int, opaque: int) -> None:

@@ -9,6 +9,7 @@ from rvhv.cpu.decode import decode_long
 from rvhv.cpu.frames import new_generation, store_phys
 from rvhv.cpu.njit import jit, ld8, ld16, ld32, ld64
 from rvhv.cpu.predecode import Special
+from rvhv.cpu.rights import ACCESS_R, ACCESS_W, IN_PART
 from rvhv.cpu.slots import (
     CODE_END,
     CODE_FRAME,
@@ -17,6 +18,7 @@ from rvhv.cpu.slots import (
     DATA_WORDS,
     FAULT_MMIO,
     FAULT_NONE,
+    FETCH_ONCE,
     FRAME_CODE,
     FRAME_FLAGS,
     FRAME_WORDS,
@@ -39,7 +41,6 @@ from rvhv.cpu.slots import (
 )
 from rvhv.cpu.tlb import fill_data, fill_fetch, flush_all
 from rvhv.cpu.trap import CAUSE_MISALIGNED_LOAD, CAUSE_MISALIGNED_STORE, set_address_trap
-from rvhv.cpu.walk import ACCESS_R, ACCESS_W
 from rvhv.hext.two_stage import VIA_DATA, access_device, note_offset, refuse_device, translate_data, translate_fetch
 
 U0, U1, U2, U4, U8, U12, U16 = (U64(n) for n in (0, 1, 2, 4, 8, 12, 16))
@@ -47,6 +48,7 @@ PAGE_SIZE = U64(4096)
 PAGE_OFFSET = U64(4095)
 PAGE = U64(0xFFFF_FFFF_FFFF_F000)
 BYTE = U64(0xFF)
+LONG = U64(3)  # the two low bits of an instruction of four bytes
 PAGE_END = U64(Special.PAGE_END)
 
 
@@ -62,10 +64,10 @@ def read_ram(ram, at, size):  # type: ignore[no-untyped-def]
 
 
 @jit
-def locate(st, ram, fr, va, access, via):  # type: ignore[no-untyped-def]
+def locate(st, ram, fr, code, va, size, access, via):  # type: ignore[no-untyped-def]
     """Translate one page's part of a data access and cache the result; walk_spa is inside RAM afterwards."""
-    fault = translate_data(st, ram, fr, va, access, via)
-    if fault == FAULT_NONE and via == VIA_DATA:
+    fault = translate_data(st, ram, fr, code, va, size, access, via)
+    if fault == FAULT_NONE and via == VIA_DATA and st[WALK_RIGHTS] & IN_PART == U0:
         offset = st[WALK_SPA] - st[RAM_BASE]
         flagged = fr[(offset >> U12) * FRAME_WORDS + FRAME_FLAGS] != U0
         rights = st[WALK_RIGHTS]
@@ -74,13 +76,13 @@ def locate(st, ram, fr, va, access, via):  # type: ignore[no-untyped-def]
 
 
 @jit
-def locate_parts(st, ram, fr, va, size, access, via):  # type: ignore[no-untyped-def]
+def locate_parts(st, ram, fr, code, va, size, access, via):  # type: ignore[no-untyped-def]
     """Translate an access that may cross a page: (fault, spa of the first byte, bytes there, spa of the rest)."""
     first = min(size, PAGE_SIZE - (va & PAGE_OFFSET))
-    fault = locate(st, ram, fr, va, access, via)
+    fault = locate(st, ram, fr, code, va, first, access, via)
     spa, rest = st[WALK_SPA], U0
     if fault == FAULT_NONE and first < size:
-        fault = locate(st, ram, fr, va + first, access, via)
+        fault = locate(st, ram, fr, code, va + first, size - first, access, via)
         rest = st[WALK_SPA]
         if fault == FAULT_MMIO:
             fault = refuse_device(st, va + first, access, via)
@@ -90,13 +92,13 @@ def locate_parts(st, ram, fr, va, size, access, via):  # type: ignore[no-untyped
 
 
 @jit
-def load_slow(st, ram, fr, va, size, via):  # type: ignore[no-untyped-def]
+def load_slow(st, ram, fr, code, va, size, via):  # type: ignore[no-untyped-def]
     """A load that missed: the zero-extended value in the slot `value`, or a fault."""
     entry = st[TLB_DATA] + ((va >> U12) & st[TLB_MASK]) * DATA_WORDS
     if via == VIA_DATA and st[entry + TLB_R] == va & PAGE and (va & PAGE_OFFSET) + size <= PAGE_SIZE:
         st[VALUE] = read_ram(ram, va + st[entry + TLB_ADDEND], size)  # misaligned, that is all
         return FAULT_NONE
-    fault, spa, first, rest = locate_parts(st, ram, fr, va, size, ACCESS_R, via)
+    fault, spa, first, rest = locate_parts(st, ram, fr, code, va, size, ACCESS_R, via)
     if fault == FAULT_MMIO:
         return access_device(st, va, size, ACCESS_R, U0, via)
     if fault != FAULT_NONE:
@@ -121,7 +123,7 @@ def store_slow(st, ram, fr, code, va, value, size, via):  # type: ignore[no-unty
     if via == VIA_DATA and st[entry + TLB_W_FLAGGED] == va & PAGE and (va & PAGE_OFFSET) + size <= PAGE_SIZE:
         # the translation is known, only the frame's flags need a look: data beside code or page tables
         return store_phys(st, ram, fr, code, va + st[entry + TLB_ADDEND] + st[RAM_BASE], value, size)
-    fault, spa, first, rest = locate_parts(st, ram, fr, va, size, ACCESS_W, via)
+    fault, spa, first, rest = locate_parts(st, ram, fr, code, va, size, ACCESS_W, via)
     if fault == FAULT_MMIO:
         return access_device(st, va, size, ACCESS_W, value, via)
     if fault != FAULT_NONE:
@@ -137,18 +139,18 @@ def store_slow(st, ram, fr, code, va, value, size, via):  # type: ignore[no-unty
 
 
 @jit
-def locate_atomic(st, ram, fr, va, size, access):  # type: ignore[no-untyped-def]
+def locate_atomic(st, ram, fr, code, va, size, access):  # type: ignore[no-untyped-def]
     """Translate an LR, SC or AMO, which must be naturally aligned; it is a store to every check but LR's. No device takes one."""
     if va & (size - U1) != U0:
         cause = CAUSE_MISALIGNED_LOAD if access == ACCESS_R else CAUSE_MISALIGNED_STORE
         return set_address_trap(st, cause, va, st[V])
-    fault = locate(st, ram, fr, va, access, VIA_DATA)
+    fault = locate(st, ram, fr, code, va, size, access, VIA_DATA)
     return refuse_device(st, va, access, VIA_DATA) if fault == FAULT_MMIO else fault
 
 
 @jit
-def load_reserved(st, ram, fr, va, size):  # type: ignore[no-untyped-def]
-    fault = locate_atomic(st, ram, fr, va, size, ACCESS_R)
+def load_reserved(st, ram, fr, code, va, size):  # type: ignore[no-untyped-def]
+    fault = locate_atomic(st, ram, fr, code, va, size, ACCESS_R)
     if fault != FAULT_NONE:
         return fault
     st[RESERVATION] = st[WALK_SPA]
@@ -160,7 +162,7 @@ def load_reserved(st, ram, fr, va, size):  # type: ignore[no-untyped-def]
 @jit
 def store_conditional(st, ram, fr, code, va, value, size):  # type: ignore[no-untyped-def]
     """Slot `value` becomes 0 when the store was done, else 1."""
-    fault = locate_atomic(st, ram, fr, va, size, ACCESS_W)
+    fault = locate_atomic(st, ram, fr, code, va, size, ACCESS_W)
     if fault != FAULT_NONE:
         return fault
     held = st[RESERVATION] == st[WALK_SPA] and st[RESERVATION_SIZE] == size
@@ -172,9 +174,9 @@ def store_conditional(st, ram, fr, code, va, value, size):  # type: ignore[no-un
 
 
 @jit
-def amo_begin(st, ram, fr, va, size):  # type: ignore[no-untyped-def]
+def amo_begin(st, ram, fr, code, va, size):  # type: ignore[no-untyped-def]
     """Translate an AMO: slot `value` is the old memory value, walk_spa where the new one goes."""
-    fault = locate_atomic(st, ram, fr, va, size, ACCESS_W)
+    fault = locate_atomic(st, ram, fr, code, va, size, ACCESS_W)
     if fault == FAULT_NONE:
         st[VALUE] = read_ram(ram, st[WALK_SPA] - st[RAM_BASE], size)
     return fault
@@ -238,11 +240,21 @@ def code_page(st, fr, code, frame):  # type: ignore[no-untyped-def]
 
 @jit
 def fetch_page(st, ram, fr, code, pc):  # type: ignore[no-untyped-def]
-    """Translate the page of pc for execution and cache where its code starts."""
-    fault = translate_fetch(st, ram, fr, pc)
-    if fault == FAULT_NONE:
-        fill_fetch(st, pc, code_page(st, fr, code, (st[WALK_SPA] - st[RAM_BASE]) >> U12))
-    return fault
+    """Translate the page of pc for execution and cache where its code starts; for one instruction only (fetch_once) where
+    protection differs within the page.
+    """
+    fault = translate_fetch(st, ram, fr, code, pc)
+    if fault != FAULT_NONE:
+        return fault
+    at = st[WALK_SPA] - st[RAM_BASE]
+    if st[WALK_RIGHTS] & IN_PART != U0:
+        if ld16(ram, at) & LONG == LONG and pc & PAGE_OFFSET != PAGE_OFFSET - U1:
+            fault = translate_fetch(st, ram, fr, code, pc + U2)
+            if fault != FAULT_NONE:
+                return fault
+        st[FETCH_ONCE] = U1
+    fill_fetch(st, pc, code_page(st, fr, code, at >> U12))
+    return FAULT_NONE
 
 
 @jit
@@ -251,9 +263,8 @@ def fetch_cross(st, ram, fr, tab, base, code, pc):  # type: ignore[no-untyped-de
     fault's tval is the second page.
     """
     first = ld16(ram, (code[base + CODE_FRAME] << U12) + PAGE_OFFSET - U1)
-    fault = translate_fetch(st, ram, fr, pc + U2)
+    fault = translate_fetch(st, ram, fr, code, pc + U2)
     if fault != FAULT_NONE:
         return fault, U0, U0
     insn = first | (ld16(ram, st[WALK_SPA] - st[RAM_BASE]) << U16)
     return FAULT_NONE, insn, decode_long(tab, insn)
-

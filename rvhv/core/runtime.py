@@ -14,6 +14,7 @@ from rvhv.core.privileged import csr_word, return_from_hs, return_from_m
 from rvhv.cpu.clock import pending_now, steps_to_timer
 from rvhv.cpu.frames import flag_frame, follow_generation, forget_range, store_phys
 from rvhv.cpu.njit import jit
+from rvhv.cpu.rights import ACCESS_X
 from rvhv.cpu.slots import (
     ANSWER_NONE,
     CHUNK,
@@ -30,6 +31,7 @@ from rvhv.cpu.slots import (
     FAULT_TRAP,
     FAULT_WATCH,
     FAULT_WFI,
+    FETCH_ONCE,
     FLAG_WATCH,
     LEFT,
     MMIO_ANSWER,
@@ -47,7 +49,6 @@ from rvhv.cpu.slots import (
 )
 from rvhv.cpu.tlb import flush_all, select_bank
 from rvhv.cpu.trap import interrupt_to_take, set_trap
-from rvhv.cpu.walk import ACCESS_X
 from rvhv.hext.deliver import deliver
 from rvhv.hext.two_stage import VIA_DATA, VIA_HLV, translate_data, translate_fetch
 
@@ -100,7 +101,7 @@ def make_entry(interpret: Any, csr_read: Any, csr_write: Any) -> Any:
                     if leave != EXIT_BUDGET:
                         return leave
                     continue
-            left = min(left, steps_to_timer(st))
+            left = U1 if st[FETCH_ONCE] != U0 else min(left, steps_to_timer(st))
             select_bank(st)
             st[CHUNK] = left
             st[LEFT] = left
@@ -109,6 +110,9 @@ def make_entry(interpret: Any, csr_read: Any, csr_write: Any) -> Any:
             if remaining != left:
                 st[TRAPS_IN_A_ROW] = U0
             advance(st, left - remaining)
+            if st[FETCH_ONCE] != U0:
+                st[FETCH_ONCE] = U0
+                flush_all(st)
             if fault == FAULT_CROSS and remaining != U0:
                 fault = fetch_page(st, ram, fr, code, st[PC])
             if fault == FAULT_TRAP:
@@ -150,10 +154,13 @@ def make_entry(interpret: Any, csr_read: Any, csr_write: Any) -> Any:
         elif op == OP_WATCH:
             flag_frame(st, fr, a, FLAG_WATCH)
         elif op == OP_TRANSLATE:
-            fault = translate_data(st, ram, fr, a, b, VIA_HLV)
+            fault = translate_data(st, ram, fr, code, a, U1, b, VIA_HLV)
             return st[WALK_SPA] if fault == FAULT_NONE else NO_TAG
         elif op == OP_FIND:
-            fault = translate_fetch(st, ram, fr, a) if b == ACCESS_X else translate_data(st, ram, fr, a, b, VIA_DATA)
+            if b == ACCESS_X:
+                fault = translate_fetch(st, ram, fr, code, a)
+            else:
+                fault = translate_data(st, ram, fr, code, a, U1, b, VIA_DATA)
             return st[WALK_SPA] if fault == FAULT_NONE or fault == FAULT_MMIO else NO_TAG
         return U0
 

@@ -34,8 +34,8 @@ from rvhv.cpu.njit import (
     brev, bswap, clz, cpop, ctz, jit, ld8, ld16, ld32, ld64, mulh, mulhsu, mulhu, sdiv, srem, st8, st16, st32, st64, udiv, urem,
 )
 from rvhv.cpu.slots import (
-    CODE_FRAME, FAULT_CROSS, FAULT_MMIO, FAULT_NONE, FAULT_REFRESH, FAULT_TRAP, FAULT_WATCH, FAULT_WFI, LEFT, PC, RAW, RAW_PACKED, TLB_DATA,
-    TLB_FETCH, TLB_MASK, VALUE, WALK_SPA,
+    CODE_FRAME, FAULT_CROSS, FAULT_MMIO, FAULT_NONE, FAULT_REFRESH, FAULT_TRAP, FAULT_WATCH, FAULT_WFI, LEFT, PC, RAW,
+    RAW_PACKED, TLB_DATA, TLB_FETCH, TLB_MASK, VALUE, WALK_SPA,
 )
 
 U64, I64, I32, I16, I8 = np.uint64, np.int64, np.int32, np.int16, np.int8
@@ -140,7 +140,7 @@ class RowWriter:
             case Amo():
                 self.amo(effect)
             case LoadReserved(temp=temp, addr=addr, size=size):
-                self.emit(f"fault = load_reserved(st, ram, fr, {self.expr(addr)}, {u(size)})")
+                self.emit(f"fault = load_reserved(st, ram, fr, code, {self.expr(addr)}, {u(size)})")
                 self.when_done()
                 self.emit(f"{temp} = {extended('st[VALUE]', size, size < 8)}")
             case StoreConditional(temp=temp, addr=addr, value=value, size=size):
@@ -184,13 +184,13 @@ class RowWriter:
             self.emit(f"if st[ix] == va & {u(tag)}:")
             self.emit(f"    {effect.temp} = ld{ACCESS[effect.size]}(ram, va + st[ix + U64(2)])")
             self.emit("else:")
-            self.emit(f"    fault = load_slow(st, ram, fr, va, {u(effect.size)}, {u(via)})")
+            self.emit(f"    fault = load_slow(st, ram, fr, code, va, {u(effect.size)}, {u(via)})")
             self.emit(f"    {effect.temp} = st[VALUE]")
         else:
             if via:
                 self.emit("fault = hypervisor_access(st)")
                 self.when_done()
-            self.emit(f"fault = load_slow(st, ram, fr, va, {u(effect.size)}, {u(via)})")
+            self.emit(f"fault = load_slow(st, ram, fr, code, va, {u(effect.size)}, {u(via)})")
             self.emit(f"{effect.temp} = st[VALUE]")
         self.when_done()
         if effect.signed:
@@ -215,7 +215,7 @@ class RowWriter:
             self.emit(slow)
 
     def amo(self, effect: Amo) -> None:
-        self.emit(f"fault = amo_begin(st, ram, fr, {self.expr(effect.addr)}, {u(effect.size)})")
+        self.emit(f"fault = amo_begin(st, ram, fr, code, {self.expr(effect.addr)}, {u(effect.size)})")
         self.when_done()
         self.emit(f"{effect.temp} = {extended('st[VALUE]', effect.size, effect.size < 8)}")
         self.emit(f"fault = store_phys(st, ram, fr, code, st[WALK_SPA], {self.expr(effect.update)}, {u(effect.size)})")

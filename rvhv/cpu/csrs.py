@@ -216,7 +216,8 @@ def add_rows(isa: Registry) -> None:
     csr("mtinst", 0x34A, plain=True)
     csr("mtval2", 0x34B, plain=True)
     # a write retires after it wrote: minstret is one short of it then
-    csr("mcycle", 0xB00, read=counter_while_inhibited("mcycle", CY), writes=(("mcycle", counter_write("mcycle", CY, 0)),), plain=True)
+    csr("mcycle", 0xB00, read=counter_while_inhibited("mcycle", CY), plain=True,
+        writes=(("mcycle", counter_write("mcycle", CY, 0)),))  # fmt: skip
     csr("minstret", 0xB02, read=counter_while_inhibited("minstret", IR), plain=True,
         writes=(("minstret", counter_write("minstret", IR, 1)),))  # fmt: skip
     for i in (0, 2):

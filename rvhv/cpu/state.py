@@ -43,7 +43,8 @@ HART_NAMES = (
     "value",  # result of a slow load, AMO or CSR read
     # the trap about to be taken; trap_offset: how far the faulting part is from the access's first byte
     *"trap_cause trap_tval trap_gpa trap_tinst trap_gva trap_offset".split(),
-    *"walk_spa walk_rights".split(),  # result of a translation
+    *"walk_spa walk_rights walk_pte".split(),  # result of a translation
+    "fetch_once",  # 1: the page of pc was entered for one instruction only, because protection differs within it
     *"ram_base ram_size".split(),
     "tlb_mask",  # entries of a bank minus one
     *"tlb_data tlb_fetch".split(),  # where the current bank's entries start in the state

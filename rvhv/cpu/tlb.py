@@ -16,7 +16,9 @@ from rvhv.cpu.slots import (
     CONTEXTS_BASE,
     DATA_WORDS,
     FETCH_WORDS,
+    HENVCFG,
     HGATP,
+    MENVCFG,
     MSTATUS,
     NO_TAG,
     PRV,
@@ -43,7 +45,8 @@ MPRV = U64(1 << 17)
 MPP = U64(3 << 11)
 MPV = U64(1 << 39)
 # where each part sits in a context's mode word
-MODE_V, MODE_STATUS = U64(2), U64(3)
+MODE_V, MODE_STATUS, MODE_MENVCFG, MODE_HENVCFG = U64(2), U64(3), U64(50), U64(52)
+ENVCFG_SHIFT = U64(61)  # ADUE and PBMTE
 
 
 @jit
@@ -88,6 +91,8 @@ def select_bank(st):  # type: ignore[no-untyped-def]
     else:
         mode |= (status & SUM_MXR) << MODE_STATUS
         vsatp, hgatp = U0, U0
+    mode |= ((st[MENVCFG] >> ENVCFG_SHIFT) & U3) << MODE_MENVCFG
+    mode |= ((st[HENVCFG] >> ENVCFG_SHIFT) & U3) << MODE_HENVCFG
     st[BANK_CLOCK] += U1
     oldest, oldest_stamp = U0, NO_TAG
     bank = U0

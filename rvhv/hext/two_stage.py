@@ -7,8 +7,9 @@ address, and the pseudo-instruction in htinst.
 
 from __future__ import annotations
 
-from rvhv.cpu.frames import note_table
-from rvhv.cpu.njit import jit, ld64
+from rvhv.cpu.njit import jit
+from rvhv.cpu.pmp import protect
+from rvhv.cpu.rights import ACCESS_HLVX, ACCESS_R, ACCESS_W, ACCESS_X, ALL_RIGHTS
 from rvhv.cpu.slots import (
     ANSWER_NONE,
     ANSWER_REFUSED,
@@ -16,8 +17,10 @@ from rvhv.cpu.slots import (
     FAULT_MMIO,
     FAULT_NONE,
     FAULT_TRAP,
+    HENVCFG,
     HGATP,
     HSTATUS,
+    MENVCFG,
     MMIO_ANSWER,
     MMIO_SIZE,
     MMIO_SPA,
@@ -26,7 +29,6 @@ from rvhv.cpu.slots import (
     MSTATUS,
     PRV,
     PRV_M,
-    RAM_BASE,
     SATP,
     TRAP_GPA,
     TRAP_OFFSET,
@@ -35,17 +37,19 @@ from rvhv.cpu.slots import (
     VALUE,
     VSATP,
     VSSTATUS,
+    WALK_PTE,
     WALK_RIGHTS,
     WALK_SPA,
     V,
 )
 from rvhv.cpu.trap import MPP, MPP_SHIFT, MPRV, MPV_SHIFT, TINST_TRANSFORM, set_address_trap
 from rvhv.cpu.walk import (
-    ACCESS_HLVX,
-    ACCESS_R,
-    ACCESS_W,
-    ACCESS_X,
-    ALL_RIGHTS,
+    HOW_ADUE,
+    HOW_MXR,
+    HOW_PBMTE,
+    HOW_SUM,
+    HOW_USER,
+    HOW_WIDE,
     PAGE_BITS,
     PPN,
     PTE_BYTES,
@@ -54,22 +58,25 @@ from rvhv.cpu.walk import (
     WALK_GUEST_FAULT,
     WALK_OK,
     WALK_PAGE_FAULT,
+    WALK_UPDATE,
     in_ram,
-    leaf_address,
-    leaf_rights,
+    is_canonical,
+    levels_of,
     pte_is_bad,
     pte_is_leaf,
+    read_pte,
     table_index,
+    take_leaf,
     walk,
+    write_pte,
 )
 
-U0, U1, U3, U8, U10 = (U64(n) for n in (0, 1, 3, 8, 10))
-SUM_SHIFT, MXR_SHIFT, MODE_SHIFT = U64(18), U64(19), U64(60)
-LEVELS_SV39 = U64(3)
-SV39_CANONICAL_SHIFT = U64(38)
-SV39X4_BITS = U64(41)
+U0, U1, U2, U9, U10 = (U64(n) for n in (0, 1, 2, 9, 10))
+SUM, MXR = U64(1 << 18), U64(1 << 19)
+MODE_SHIFT = U64(60)
+ENVCFG_ADUE, ENVCFG_PBMTE = U64(1 << 61), U64(1 << 62)
 SPVP_SHIFT = U64(8)
-PSEUDO_READ = U64(0x3000)  # htinst for a read of a VS-stage PTE on RV64
+PSEUDO_READ, PSEUDO_WRITE = U64(0x3000), U64(0x3020)  # htinst for an implicit access to a VS-stage PTE on RV64
 
 # how an access is made: as the current mode, or by HLV / HLVX / HSV on behalf of a guest
 VIA_DATA, VIA_HLV, VIA_HLVX, VIA_HSV = (U64(n) for n in range(4))
@@ -91,101 +98,131 @@ def access_fault_cause(access):  # type: ignore[no-untyped-def]
 
 
 @jit
-def is_canonical(address):  # type: ignore[no-untyped-def]
-    """Sv39: bits 63..39 equal bit 38."""
-    high = address >> SV39_CANONICAL_SHIFT
-    return high == U0 or high == (~U0 >> SV39_CANONICAL_SHIFT)
-
-
-@jit
-def walk_g_stage(st, ram, fr, gpa, mxr, access):  # type: ignore[no-untyped-def]
-    """gpa to spa through hgatp. WALK_GUEST_FAULT where a one-stage walk says page fault."""
+def walk_g_stage(st, ram, fr, code, gpa, how, access):  # type: ignore[no-untyped-def]
+    """gpa to spa through hgatp. WALK_GUEST_FAULT where a one-stage walk says page fault. norm: all its accesses count as
+    user-level, so every leaf needs U = 1.
+    """
     hgatp = st[HGATP]
-    if hgatp >> MODE_SHIFT == U0:
+    mode = hgatp >> MODE_SHIFT
+    if mode == U0:
         st[WALK_SPA] = gpa
         st[WALK_RIGHTS] = ALL_RIGHTS
         return WALK_OK
-    if gpa >> SV39X4_BITS != U0:
+    if gpa >> (PAGE_BITS + U9 * levels_of(mode) + U2) != U0:
         return WALK_GUEST_FAULT
-    # norm: all G-stage accesses count as user-level, so every leaf needs U = 1
-    result = walk(st, ram, fr, hgatp & PPN, gpa, LEVELS_SV39, True, U1, U0, mxr, access)
+    result = walk(st, ram, fr, code, hgatp & PPN, mode, gpa, how | HOW_USER | HOW_WIDE, access)
     return WALK_GUEST_FAULT if result == WALK_PAGE_FAULT else result
 
 
 @jit
-def walk_two_stages(st, ram, fr, gva, user, sum_, mxr, g_mxr, access):  # type: ignore[no-untyped-def]
+def walk_two_stages(st, ram, fr, code, gva, how, g_how, access):  # type: ignore[no-untyped-def]
     """gva to spa. After WALK_GUEST_FAULT trap_gpa is the address that the G-stage refused; trap_tinst says whether
     it was a PTE's.
     """
     vsatp = st[VSATP]
+    mode = vsatp >> MODE_SHIFT
     st[TRAP_TINST] = TINST_TRANSFORM
     gpa = gva
     rights = ALL_RIGHTS
-    if vsatp >> MODE_SHIFT != U0:
-        if not is_canonical(gva):
+    if mode != U0:
+        if not is_canonical(gva, mode):
             return WALK_PAGE_FAULT
         table = (vsatp & PPN) << PAGE_BITS
-        level = LEVELS_SV39
+        level = levels_of(mode)
+        # norm: mxr does not apply to implicit accesses to VS-stage tables
+        table_how = g_how & ~HOW_MXR
         while True:
             if level == U0:
                 return WALK_PAGE_FAULT
             level -= U1
-            at = table + table_index(gva, level, False) * PTE_BYTES
-            st[TRAP_GPA] = at
-            # norm: mxr does not apply to implicit accesses to VS-stage tables
-            result = walk_g_stage(st, ram, fr, at, U0, ACCESS_R)
+            pte_gpa = table + table_index(gva, level, False) * PTE_BYTES
+            st[TRAP_GPA] = pte_gpa
+            result = walk_g_stage(st, ram, fr, code, pte_gpa, table_how, ACCESS_R)
             if result != WALK_OK:
                 st[TRAP_TINST] = PSEUDO_READ
                 return result
-            at = st[WALK_SPA]
-            if not in_ram(st, at, PTE_BYTES):
-                return WALK_ACCESS_FAULT
-            pte = ld64(ram, at - st[RAM_BASE])
-            note_table(st, fr, at, level == U0)
-            if pte_is_bad(pte):
+            result, pte = read_pte(st, ram, fr, st[WALK_SPA], level == U0)
+            if result != WALK_OK:
+                return result
+            if pte_is_bad(pte, level, how):
                 return WALK_PAGE_FAULT
             if pte_is_leaf(pte):
-                gpa = leaf_address(pte, gva, level)
-                rights = leaf_rights(pte, user, sum_, mxr)
-                if gpa == ~U0 or rights & access == U0:
-                    return WALK_PAGE_FAULT
+                result = take_leaf(st, pte, gva, level, how, access)
+                gpa = st[WALK_SPA]
+                rights = st[WALK_RIGHTS]
+                if result == WALK_UPDATE:
+                    result = update_vs_pte(st, ram, fr, code, pte_gpa, table_how, st[WALK_PTE])
+                if result != WALK_OK:
+                    return result
                 break
             table = ((pte >> U10) & PTE_PPN) << PAGE_BITS
     st[TRAP_GPA] = gpa
-    result = walk_g_stage(st, ram, fr, gpa, g_mxr, access)
+    result = walk_g_stage(st, ram, fr, code, gpa, g_how, access)
     if result == WALK_OK:
         st[WALK_RIGHTS] &= rights
     return result
 
 
 @jit
-def translate(st, ram, fr, va, access, prv, virtual):  # type: ignore[no-untyped-def]
-    """`va` for an access by mode (prv, virtual): FAULT_NONE with walk_spa and walk_rights set, FAULT_MMIO with
-    walk_spa outside RAM, or FAULT_TRAP with the trap described.
+def update_vs_pte(st, ram, fr, code, pte_gpa, how, pte):  # type: ignore[no-untyped-def]
+    """Svadu in the VS-stage: the write of A and D is itself a store through the G-stage."""
+    result = walk_g_stage(st, ram, fr, code, pte_gpa, how, ACCESS_W)
+    if result != WALK_OK:
+        st[TRAP_TINST] = PSEUDO_WRITE
+        return result
+    return write_pte(st, ram, fr, code, st[WALK_SPA], pte)
+
+
+@jit
+def extensions(envcfg):  # type: ignore[no-untyped-def]
+    """HOW bits for Svadu and Svpbmt out of menvcfg or henvcfg."""
+    how = U0
+    if envcfg & ENVCFG_ADUE != U0:
+        how |= HOW_ADUE
+    if envcfg & ENVCFG_PBMTE != U0:
+        how |= HOW_PBMTE
+    return how
+
+
+@jit
+def translate(st, ram, fr, code, va, size, access, prv, virtual):  # type: ignore[no-untyped-def]
+    """`va` for an access of `size` bytes, inside a page, by mode (prv, virtual): FAULT_NONE with walk_spa and walk_rights
+    set, FAULT_MMIO with walk_spa outside RAM, or FAULT_TRAP with the trap described.
     """
     status = st[MSTATUS]
-    mxr = (status >> MXR_SHIFT) & U1
-    user = U1 if prv == U0 else U0
+    how = HOW_USER if prv == U0 else U0
+    by_m = extensions(st[MENVCFG])
+    g_how = by_m
+    if status & MXR != U0:
+        how |= HOW_MXR
+        g_how |= HOW_MXR
     result = WALK_OK
     st[WALK_SPA] = va
     st[WALK_RIGHTS] = ALL_RIGHTS
     if virtual != U0:
         vs = st[VSSTATUS]
-        result = walk_two_stages(
-            st, ram, fr, va, user, (vs >> SUM_SHIFT) & U1, mxr | ((vs >> MXR_SHIFT) & U1), mxr, access
-        )
+        if vs & MXR != U0:
+            how |= HOW_MXR
+        if vs & SUM != U0:
+            how |= HOW_SUM
+        # norm: henvcfg's bits are zero where menvcfg's are
+        how |= extensions(st[HENVCFG]) & by_m
+        result = walk_two_stages(st, ram, fr, code, va, how, g_how, access)
     elif prv != PRV_M and st[SATP] >> MODE_SHIFT != U0:
-        if is_canonical(va):
-            result = walk(
-                st, ram, fr, st[SATP] & PPN, va, LEVELS_SV39, False, user, (status >> SUM_SHIFT) & U1, mxr, access
-            )
+        if status & SUM != U0:
+            how |= HOW_SUM
+        mode = st[SATP] >> MODE_SHIFT
+        if is_canonical(va, mode):
+            result = walk(st, ram, fr, code, st[SATP] & PPN, mode, va, how | by_m, access)
         else:
             result = WALK_PAGE_FAULT
     if result == WALK_OK:
-        if in_ram(st, st[WALK_SPA], U1):
-            return FAULT_NONE
-        if st[BUS] != U0 and (access == ACCESS_R or access == ACCESS_W):
-            return FAULT_MMIO
+        st[WALK_RIGHTS] = protect(st, st[WALK_SPA], size, prv, st[WALK_RIGHTS])
+        if st[WALK_RIGHTS] & access != U0:
+            if in_ram(st, st[WALK_SPA], U1):
+                return FAULT_NONE
+            if st[BUS] != U0 and (access == ACCESS_R or access == ACCESS_W):
+                return FAULT_MMIO
         result = WALK_ACCESS_FAULT
     gpa, tinst = st[TRAP_GPA], st[TRAP_TINST]
     if result == WALK_PAGE_FAULT:
@@ -210,15 +247,16 @@ def data_mode(st, via):  # type: ignore[no-untyped-def]
 
 
 @jit
-def translate_data(st, ram, fr, va, access, via):  # type: ignore[no-untyped-def]
-    """Translate a load or store of the current instruction."""
+def translate_data(st, ram, fr, code, va, size, access, via):  # type: ignore[no-untyped-def]
+    """Translate a load or store of the current instruction, or the part of it that lies on one page."""
     prv, virtual = data_mode(st, via)
-    return translate(st, ram, fr, va, ACCESS_HLVX if via == VIA_HLVX else access, prv, virtual)
+    return translate(st, ram, fr, code, va, size, ACCESS_HLVX if via == VIA_HLVX else access, prv, virtual)
 
 
 @jit
-def translate_fetch(st, ram, fr, pc):  # type: ignore[no-untyped-def]
-    return translate(st, ram, fr, pc, ACCESS_X, st[PRV], st[V])
+def translate_fetch(st, ram, fr, code, pc):  # type: ignore[no-untyped-def]
+    """Translate the fetch of the two bytes at pc."""
+    return translate(st, ram, fr, code, pc, U2, ACCESS_X, st[PRV], st[V])
 
 
 @jit

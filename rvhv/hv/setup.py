@@ -38,6 +38,7 @@ def host_guests(hart: Hart) -> None:
     """From reset to HS-mode with everything delegated, traps ending in Python, and the guest's view open."""
     write = hart.write_csr
     # M-mode's part
+    hart.open_pmp()
     write("medeleg", GUEST_EXCEPTIONS | HYPERVISOR_EXCEPTIONS)
     write("mideleg", r.S_INTERRUPTS | r.VS_INTERRUPTS | r.SGEIP)
     write("mcounteren", COUNTERS)

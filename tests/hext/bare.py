@@ -21,6 +21,7 @@ class Bare:
         self.memory = Memory(size)
         self.hart = Hart(self.memory, tlb_bits=tlb_bits)
         self.state = self.hart.state
+        self.hart.open_pmp()
         self["mtvec"] = HANDLER
 
     def __getitem__(self, name: str) -> int:

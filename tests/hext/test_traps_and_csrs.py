@@ -179,9 +179,11 @@ def test_vs_timer_interrupt_is_taken_at_its_own_step(bare: Bare) -> None:
         ("hedeleg", (1 << 64) - 1, 0xB1FF),
         ("hideleg", (1 << 64) - 1, 0x444),
         ("hvip", (1 << 64) - 1, 0x444),
-        ("hgatp", 9 << 60 | 7, 4),  # Sv48x4 is not here: the mode stays, the two low bits of PPN are zero
+        ("hgatp", 11 << 60 | 7, 4),  # a reserved mode: it stays as it was; the two low bits of PPN are zero
+        ("hgatp", 10 << 60 | 7, 10 << 60 | 4),
         ("hgatp", 8 << 60 | (1 << 60) - 1, 8 << 60 | ((1 << 14) - 1) << 44 | ((1 << 44) - 4)),
-        ("vsatp", 9 << 60 | 5, 0),
+        ("vsatp", 11 << 60 | 5, 0),
+        ("vsatp", 9 << 60 | 5, 9 << 60 | 5),
         ("hcounteren", (1 << 64) - 1, 7),
         ("henvcfg", (1 << 64) - 1, 0xF1),  # menvcfg.STCE is 0
         ("vsstatus", (1 << 64) - 1, 2 << 32 | 0xC0122),

@@ -103,6 +103,9 @@ class FakeHart:
             )
         )
 
+    def open_pmp(self) -> None:
+        """There is no protection here."""
+
     def sret(self) -> None:
         state = self.state
         state[SLOT["pc"]] = state[SLOT["sepc"]]
