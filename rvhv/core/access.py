@@ -187,7 +187,7 @@ def amocas_q(st, ram, fr, code, va, rd, rs2):  # type: ignore[no-untyped-def]
     """Compare and swap 16 bytes with the register pairs at rd and rs2, which are even.
 
     norm:Zacas_rv64_amocas-q_rs2_frst_reg_x0, rd_frst_reg_x0: the pair at x0 reads as zero and is not written."""
-    fault = locate_atomic(st, ram, fr, va, U16, ACCESS_W)
+    fault = locate_atomic(st, ram, fr, code, va, U16, ACCESS_W)
     if fault != FAULT_NONE:
         return fault
     spa = st[WALK_SPA]

@@ -7,11 +7,12 @@ from rvhv.core.privileged import illegal, virtual_instruction
 from rvhv.cpu import cache_blocks
 from rvhv.cpu.frames import store_phys
 from rvhv.cpu.njit import jit
-from rvhv.cpu.slots import FAULT_NONE, HENVCFG, MENVCFG, PRV, PRV_M, PRV_U, SENVCFG, TRAP_CAUSE, U64, WALK_SPA, V
-from rvhv.cpu.walk import ACCESS_R, ACCESS_W
-from rvhv.hext.two_stage import VIA_DATA
+from rvhv.cpu.pmp import pmp_rights
+from rvhv.cpu.rights import ACCESS_R, ACCESS_W
+from rvhv.cpu.slots import FAULT_MMIO, FAULT_NONE, HENVCFG, MENVCFG, PRV, PRV_M, PRV_U, SENVCFG, TRAP_CAUSE, U64, WALK_SPA, V
+from rvhv.hext.two_stage import VIA_DATA, data_mode, refuse_device
 
-U0, U2, U8 = U64(0), U64(2), U64(8)
+U0, U1, U2, U8 = U64(0), U64(1), U64(2), U64(8)
 BLOCK = U64(cache_blocks.BLOCK_BYTES)
 WITHIN_BLOCK = U64(cache_blocks.BLOCK_BYTES - 1)
 CBZE = U64(cache_blocks.CBZE)
@@ -42,13 +43,17 @@ def cache_block(st, ram, fr, code, va, field):  # type: ignore[no-untyped-def]
     if fault != FAULT_NONE:
         return fault
     zero = field == CBZE
-    fault = locate(st, ram, fr, va, ACCESS_W if zero else ACCESS_R, VIA_DATA)
+    access = ACCESS_W if zero else ACCESS_R
+    fault = locate(st, ram, fr, code, va, U1, access, VIA_DATA)
+    block = st[WALK_SPA] & ~WITHIN_BLOCK
+    prv, _ = data_mode(st, VIA_DATA)
+    if fault == FAULT_MMIO or (fault == FAULT_NONE and pmp_rights(st, block, BLOCK, prv) & access == U0):
+        return refuse_device(st, va, ACCESS_W, VIA_DATA)  # no memory, or not all of the block may be accessed
     if fault != FAULT_NONE:
         if not zero:
             st[TRAP_CAUSE] += LOAD_TO_STORE
         return fault
     if zero:
-        block = st[WALK_SPA] & ~WITHIN_BLOCK
         i = U0
         while i < BLOCK:
             fault |= store_phys(st, ram, fr, code, block + i, U0, U8)
