@@ -23,6 +23,19 @@ class Refused(Exception):
     implicit: bool = False
 
 
+def reserved(pte: int, level: int) -> bool:
+    """Bits 62 to 54 (PBMT is off), and N but in a 64 KiB leaf of level 0."""
+    if pte >> 54 & 0x1FF:
+        return True
+    return bool(pte >> 63) and not (level == 0 and pte & 0b1010 and pte >> 10 & 15 == 8)
+
+
+def page(pte: int, level: int) -> tuple[int, int]:
+    """Base and size of what a leaf maps."""
+    base = (pte >> 10 & (1 << 44) - 1) * 4096
+    return (base & ~0xFFFF, 0x10000) if pte >> 63 else (base, 4096 << 9 * level)
+
+
 @dataclass
 class Guest:
     """Everything that the translation of a guest's access depends on."""
@@ -54,11 +67,10 @@ class Guest:
             bits = 11 if level == 2 else 9
             index = gpa >> (12 + 9 * level) & ((1 << bits) - 1)
             pte = self.read(table + 8 * index, original)
-            if pte & 1 == 0 or pte & 0b110 == 0b100 or pte >> 54:
+            if pte & 1 == 0 or pte & 0b110 == 0b100 or reserved(pte, level):
                 raise refuse()
             if pte & 0b1010:
-                base = (pte >> 10 & (1 << 44) - 1) * 4096
-                size = 4096 << 9 * level
+                base, size = page(pte, level)
                 if base % size or not pte & 0x10 or not self.permits(pte, access, hlvx, mxr):
                     raise refuse()
                 return base + gpa % size
@@ -98,11 +110,10 @@ class Guest:
             at = table + 8 * (gva >> (12 + 9 * level) & 511)
             spa = self.g_stage(at, R, access, hlvx=False, mxr=False, implicit=True)
             pte = self.read(spa, access)
-            if pte & 1 == 0 or pte & 0b110 == 0b100 or pte >> 54:
+            if pte & 1 == 0 or pte & 0b110 == 0b100 or reserved(pte, level):
                 break
             if pte & 0b1010:
-                base = (pte >> 10 & (1 << 44) - 1) * 4096
-                size = 4096 << 9 * level
+                base, size = page(pte, level)
                 if base % size or not self.permits(pte, access, hlvx, self.vs_mxr or self.hs_mxr):
                     break
                 user_page = bool(pte & 0x10)
