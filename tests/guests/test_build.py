@@ -14,7 +14,7 @@ import pytest
 from elftools.elf.elffile import ELFFile
 
 from rvhv.errors import ConfigError
-from rvhv.images import GUESTS, image_path
+from rvhv.images import GUESTS, PROGRAMS, image_path
 
 SOURCES = Path(__file__).resolve().parents[2] / "guests"
 RAM_BASE = 0x8000_0000
@@ -56,7 +56,7 @@ def test_has_symbols_but_no_compiler_temporaries(name: str) -> None:
 
 
 def test_every_image_is_listed() -> None:
-    assert {p.stem for p in image_path("hello").parent.glob("*.elf")} == set(GUESTS)
+    assert {p.stem for p in image_path("hello").parent.glob("*.elf")} == {*GUESTS, *PROGRAMS}
 
 
 def test_unknown_guest_suggests_the_near_one() -> None:
