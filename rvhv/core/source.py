@@ -30,8 +30,8 @@ from rvhv.cpu.njit import (
     bswap, clz, cpop, ctz, jit, ld8, ld16, ld32, ld64, mulh, mulhsu, mulhu, sdiv, srem, st8, st16, st32, st64, udiv, urem,
 )
 from rvhv.cpu.slots import (
-    CODE_FRAME, FAULT_CROSS, FAULT_MMIO, FAULT_NONE, FAULT_REFRESH, FAULT_TRAP, FAULT_WATCH, FAULT_WFI, LEFT, PC, RAW, RAW_PACKED, TLB_DATA,
-    TLB_FETCH, TLB_MASK, VALUE, WALK_SPA,
+    CODE_FRAME, FAULT_CROSS, FAULT_MMIO, FAULT_NONE, FAULT_REFRESH, FAULT_TRAP, FAULT_WATCH, FAULT_WFI, LEFT, PC, RAW,
+    RAW_PACKED, TLB_DATA, TLB_FETCH, TLB_MASK, VALUE, WALK_SPA,
 )
 
 U64, I64, I32, I16, I8 = np.uint64, np.int64, np.int32, np.int16, np.int8

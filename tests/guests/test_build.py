@@ -14,7 +14,7 @@ import pytest
 from elftools.elf.elffile import ELFFile
 
 from rvhv.errors import ConfigError
-from rvhv.images import GUESTS, image_path
+from rvhv.images import GUESTS, PROGRAMS, image_path
 
 SOURCES = Path(__file__).resolve().parents[2] / "guests"
 RAM_BASE = 0x8000_0000
@@ -41,7 +41,7 @@ def test_is_a_riscv_executable_in_ram(name: str) -> None:
         assert loads and end <= RAM_BASE + 4 * MIB, "fits the smallest sensible VM"
 
 
-@guests
+@pytest.mark.parametrize("name", [*GUESTS, *PROGRAMS])
 def test_names_no_path_of_a_host(name: str) -> None:
     assert not HOST_PATHS.search(image_path(name).read_bytes())
 
@@ -56,7 +56,7 @@ def test_has_symbols_but_no_compiler_temporaries(name: str) -> None:
 
 
 def test_every_image_is_listed() -> None:
-    assert {p.stem for p in image_path("hello").parent.glob("*.elf")} == set(GUESTS)
+    assert {p.stem for p in image_path("hello").parent.glob("*.elf")} == {*GUESTS, *PROGRAMS}
 
 
 def test_unknown_guest_suggests_the_near_one() -> None:
@@ -77,5 +77,5 @@ def test_sources_build_the_same_bytes_in_any_folder(tmp_path: Path) -> None:
     command = ["make", "-C", str(copy), f"PYTHON={sys.executable}", f"IMAGES={tmp_path}/images"]
     result = subprocess.run(command, env=env, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
-    for name in GUESTS:
+    for name in (*GUESTS, *PROGRAMS):
         assert (tmp_path / "images" / f"{name}.elf").read_bytes() == image_path(name).read_bytes(), name
