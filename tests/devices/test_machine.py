@@ -186,6 +186,7 @@ def test_a_reservation_ends_with_the_turn() -> None:
     assert (bare.x(9), bare.x(18)) == (1, 9)
 
 
+@pytest.mark.boundscheck
 def test_code_that_another_hart_changes() -> None:
     """Hart 1 has written the page, so that its TLB lets it, before hart 0 executes it; then hart 1 changes it."""
     source = f"""
@@ -232,6 +233,7 @@ def test_code_that_another_hart_changes() -> None:
         assert (bare.x(9), bare.x(18)) == (1, 2), quantum
 
 
+@pytest.mark.boundscheck
 def test_page_tables_that_another_hart_changes() -> None:
     """Hart 0 has a translation in its TLB; hart 1 changes the PTE with a plain store, and no fence is needed."""
     pmp = "li t0, -1\n csrrw x0, pmpaddr0, t0\n li t0, 0x1f\n csrrw x0, pmpcfg0, t0\n"
