@@ -186,37 +186,45 @@ def test_a_reservation_ends_with_the_turn() -> None:
     assert (bare.x(9), bare.x(18)) == (1, 9)
 
 
+@pytest.mark.boundscheck
 def test_code_that_another_hart_changes() -> None:
-    """Hart 0 has run and decoded the function before hart 1 changes it; hart 1's page was writable in its TLB before."""
+    """Hart 1 has written the page, so that its TLB lets it, before hart 0 executes it; then hart 1 changes it."""
     source = f"""
         li s0, {SHARED}
+        li s3, {SHARED + 0x1000}
         bne a0, x0, other
-        jal ra, function
+    first_wait:
+        lw t0, 0(s0)
+        beq t0, x0, first_wait
+        jalr ra, 0(s3)
         mv s1, a1
         li t0, 1
-        sw t0, 0(s0)
+        sw t0, 4(s0)
     wait:
-        lw t0, 4(s0)
+        lw t0, 8(s0)
         beq t0, x0, wait
-        jal ra, function
+        jalr ra, 0(s3)
         mv s2, a1
         {POWER_OFF}
     other:
-        la s3, function
         la s4, replacement
         lw s5, 0(s4)
-        sw x0, 60(s3)
-    other_wait:
-        lw t0, 0(s0)
-        beq t0, x0, other_wait
+        lw s6, 4(s4)
+        lw s7, 8(s4)
         sw s5, 0(s3)
+        sw s7, 4(s3)
         li t0, 1
-        sw t0, 4(s0)
+        sw t0, 0(s0)
+    other_wait:
+        lw t0, 4(s0)
+        beq t0, x0, other_wait
+        sw s6, 0(s3)
+        li t0, 1
+        sw t0, 8(s0)
         {SLEEP}
     replacement:
-        addi a1, x0, 2
-    function:
         addi a1, x0, 1
+        addi a1, x0, 2
         ret
     """
     for quantum in (10, 33, 1000):
@@ -225,6 +233,7 @@ def test_code_that_another_hart_changes() -> None:
         assert (bare.x(9), bare.x(18)) == (1, 2), quantum
 
 
+@pytest.mark.boundscheck
 def test_page_tables_that_another_hart_changes() -> None:
     """Hart 0 has a translation in its TLB; hart 1 changes the PTE with a plain store, and no fence is needed."""
     pmp = "li t0, -1\n csrrw x0, pmpaddr0, t0\n li t0, 0x1f\n csrrw x0, pmpcfg0, t0\n"

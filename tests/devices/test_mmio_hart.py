@@ -124,6 +124,7 @@ def test_the_exit_leaves_the_instruction_undone() -> None:
     assert (state[SLOT["pc"]], hart.read_csr("minstret")) == (RAM + 8, 2)
 
 
+@pytest.mark.boundscheck
 def test_an_instruction_across_two_pages() -> None:
     """Its halves lie on two pages, so that it is fetched anew for its completion."""
     memory = Memory(RAM_SIZE)

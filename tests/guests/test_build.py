@@ -41,7 +41,7 @@ def test_is_a_riscv_executable_in_ram(name: str) -> None:
         assert loads and end <= RAM_BASE + 4 * MIB, "fits the smallest sensible VM"
 
 
-@guests
+@pytest.mark.parametrize("name", [*GUESTS, *PROGRAMS])
 def test_names_no_path_of_a_host(name: str) -> None:
     assert not HOST_PATHS.search(image_path(name).read_bytes())
 
@@ -77,5 +77,5 @@ def test_sources_build_the_same_bytes_in_any_folder(tmp_path: Path) -> None:
     command = ["make", "-C", str(copy), f"PYTHON={sys.executable}", f"IMAGES={tmp_path}/images"]
     result = subprocess.run(command, env=env, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
-    for name in GUESTS:
+    for name in (*GUESTS, *PROGRAMS):
         assert (tmp_path / "images" / f"{name}.elf").read_bytes() == image_path(name).read_bytes(), name
