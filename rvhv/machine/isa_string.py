@@ -6,6 +6,7 @@ from rvhv.core.registry import ISA
 
 SINGLE = "imafdqcbvh"  # the canonical order
 SUPERVISOR = {"sstc": "stimecmp", "smstateen": "mstateen0"}  # extensions that are CSRs: extension -> one of them
+TRANSLATION = ("svadu", "svnapot", "svpbmt")  # extensions that are rules of the page-table walk
 Z_ORDER = "icmafbkv"  # of the second letter of a Z extension: the single letter it belongs to
 
 
@@ -20,7 +21,7 @@ def isa_string() -> str:
     several = {name for name in named if len(name) > 1 and name.isalnum()}
     if "time" in ISA.csrs:
         several.add("zicntr")
-    several |= {name for name, csr in SUPERVISOR.items() if csr in ISA.csrs}
+    several |= {*TRANSLATION} | {name for name, csr in SUPERVISOR.items() if csr in ISA.csrs}
     return "_".join(["rv64" + "".join(sorted(single & set(SINGLE), key=SINGLE.index)), *sorted(several, key=_place)])
 
 
