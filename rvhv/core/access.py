@@ -23,6 +23,7 @@ from rvhv.cpu.slots import (
     FRAME_FLAGS,
     FRAME_WORDS,
     NO_RESERVATION,
+    NO_TAG,
     RAM_BASE,
     RESERVATION,
     RESERVATION_SIZE,
@@ -32,16 +33,16 @@ from rvhv.cpu.slots import (
     TLB_DATA,
     TLB_MASK,
     TLB_R,
+    TLB_W,
     TLB_W_FLAGGED,
     U64,
     VALUE,
     WALK_RIGHTS,
     WALK_SPA,
-    V,
 )
 from rvhv.cpu.tlb import fill_data, fill_fetch, flush_all
 from rvhv.cpu.trap import CAUSE_MISALIGNED_LOAD, CAUSE_MISALIGNED_STORE, set_address_trap
-from rvhv.hext.two_stage import VIA_DATA, access_device, note_offset, refuse_device, translate_data, translate_fetch
+from rvhv.hext.two_stage import VIA_DATA, access_device, data_mode, note_offset, refuse_device, translate_data, translate_fetch
 
 U0, U1, U2, U4, U8, U12, U16 = (U64(n) for n in (0, 1, 2, 4, 8, 12, 16))
 PAGE_SIZE = U64(4096)
@@ -122,7 +123,12 @@ def store_slow(st, ram, fr, code, va, value, size, via):  # type: ignore[no-unty
     entry = st[TLB_DATA] + ((va >> U12) & st[TLB_MASK]) * DATA_WORDS
     if via == VIA_DATA and st[entry + TLB_W_FLAGGED] == va & PAGE and (va & PAGE_OFFSET) + size <= PAGE_SIZE:
         # the translation is known, only the frame's flags need a look: data beside code or page tables
-        return store_phys(st, ram, fr, code, va + st[entry + TLB_ADDEND] + st[RAM_BASE], value, size)
+        at = va + st[entry + TLB_ADDEND]
+        result = store_phys(st, ram, fr, code, at + st[RAM_BASE], value, size)
+        if fr[(at >> U12) * FRAME_WORDS + FRAME_FLAGS] == U0 and st[entry + TLB_W_FLAGGED] == va & PAGE:
+            st[entry + TLB_W] = va & PAGE  # nothing is derived from the frame any more
+            st[entry + TLB_W_FLAGGED] = NO_TAG
+        return result
     fault, spa, first, rest = locate_parts(st, ram, fr, code, va, size, ACCESS_W, via)
     if fault == FAULT_MMIO:
         return access_device(st, va, size, ACCESS_W, value, via)
@@ -143,7 +149,8 @@ def locate_atomic(st, ram, fr, code, va, size, access):  # type: ignore[no-untyp
     """Translate an LR, SC or AMO, which must be naturally aligned; it is a store to every check but LR's. No device takes one."""
     if va & (size - U1) != U0:
         cause = CAUSE_MISALIGNED_LOAD if access == ACCESS_R else CAUSE_MISALIGNED_STORE
-        return set_address_trap(st, cause, va, st[V])
+        _, virtual = data_mode(st, VIA_DATA)
+        return set_address_trap(st, cause, va, virtual)
     fault = locate(st, ram, fr, code, va, size, access, VIA_DATA)
     return refuse_device(st, va, access, VIA_DATA) if fault == FAULT_MMIO else fault
 

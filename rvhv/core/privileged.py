@@ -55,6 +55,7 @@ from rvhv.cpu.trap import (
     SPIE,
     SPP,
     SPP_SHIFT,
+    set_address_trap,
     set_trap,
 )
 from rvhv.hext.deliver import HSTATUS_SPV
@@ -117,16 +118,22 @@ def csr_is_plain(word):  # type: ignore[no-untyped-def]
 
 
 @jit
-def csr_privilege_check(st, word, writes):  # type: ignore[no-untyped-def]
-    """Existence, read-only and privilege by number. norm: what HS-mode could do and VS- or VU-mode may not is a
-    virtual instruction.
-    """
+def csr_exists(st, word, writes):  # type: ignore[no-untyped-def]
+    """What no mode but M may do: access a CSR that is not there, write a read-only one, access one of M-mode's."""
     if word == U0 or (writes != U0 and (word >> READ_ONLY_SHIFT) & U1 != U0):
         return illegal(st)
+    if (word >> PRIVILEGE_SHIFT) & U3 == LEVEL_M and st[PRV] != PRV_M:
+        return illegal(st)
+    return FAULT_NONE
+
+
+@jit
+def csr_reach(st, word):  # type: ignore[no-untyped-def]
+    """Privilege by number, after the guards. norm: a virtual instruction is what HS-mode could do, which the guards have
+    ruled on by now, and VS- or VU-mode may not.
+    """
     level = (word >> PRIVILEGE_SHIFT) & U3
     prv = st[PRV]
-    if level == LEVEL_M:
-        return FAULT_NONE if prv == PRV_M else illegal(st)
     if level == LEVEL_U or prv == PRV_M:
         return FAULT_NONE
     if st[V] != U0:
@@ -148,7 +155,7 @@ def ecall(st, pc, npc):  # type: ignore[no-untyped-def]
 
 @jit
 def ebreak(st, pc, npc):  # type: ignore[no-untyped-def]
-    return set_trap(st, CAUSE_BREAKPOINT, pc)
+    return set_address_trap(st, CAUSE_BREAKPOINT, pc, st[V])
 
 
 @jit

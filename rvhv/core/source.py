@@ -22,7 +22,7 @@ import numpy as np
 from rvhv.core.access import amo_begin, amocas_q, fetch_cross, load_reserved, load_slow, store_conditional, store_slow
 from rvhv.core.cache_blocks import cache_block
 from rvhv.core.privileged import (
-    csr_is_plain, csr_is_stored, csr_privilege_check, csr_row, csr_word, ebreak, ecall, hfence, hfence_gvma,
+    csr_exists, csr_is_plain, csr_is_stored, csr_reach, csr_row, csr_word, ebreak, ecall, hfence, hfence_gvma,
     hypervisor_access, illegal, mret, sfence_inval, sfence_vma, sret, stored_read, stored_write, virtual_instruction, wfi,
     wrs_nto,
 )
@@ -34,8 +34,8 @@ from rvhv.cpu.njit import (
     brev, bswap, clz, cpop, ctz, jit, ld8, ld16, ld32, ld64, mulh, mulhsu, mulhu, sdiv, srem, st8, st16, st32, st64, udiv, urem,
 )
 from rvhv.cpu.slots import (
-    CODE_FRAME, FAULT_CROSS, FAULT_MMIO, FAULT_NONE, FAULT_REFRESH, FAULT_TRAP, FAULT_WATCH, FAULT_WFI, LEFT, PC, RAW,
-    RAW_PACKED, TLB_DATA, TLB_FETCH, TLB_MASK, VALUE, WALK_SPA,
+    CODE_FRAME, FAULT_CROSS, FAULT_MMIO, FAULT_NONE, FAULT_REFRESH, FAULT_STORED, FAULT_TRAP, FAULT_WATCH, FAULT_WFI, LEFT, PC,
+    RAW, RAW_PACKED, TLB_DATA, TLB_FETCH, TLB_MASK, VALUE, WALK_SPA,
 )
 
 U64, I64, I32, I16, I8 = np.uint64, np.int64, np.int32, np.int16, np.int8
@@ -201,13 +201,16 @@ class RowWriter:
         self.emit(f"va = {self.expr(effect.addr)}")
         value = self.expr(effect.value)
         slow = f"fault = store_slow(st, ram, fr, code, va, {value}, {u(effect.size)}, {u(via)})"
+        # it may have changed the PTE of this very page
+        stored = ["if fault == FAULT_NONE:", "    fault = FAULT_STORED"]
         if self.inline and via == 0:
             tag = (1 << 64) - 4096 | (effect.size - 1)
             self.emit("ix = tlb + (((va >> U64(12)) & tmask) << U64(2))")
             self.emit(f"if st[ix + U64(1)] == va & {u(tag)}:")
             self.emit(f"    st{ACCESS[effect.size]}(ram, va + st[ix + U64(2)], {value})")
             self.emit("else:")
-            self.emit(f"    {slow}")
+            for line in (slow, *stored):
+                self.emit(f"    {line}")
         else:
             if via:
                 self.emit("fault = hypervisor_access(st)")
@@ -224,9 +227,11 @@ class RowWriter:
         self.emit(f"number = {self.expr(effect.csr)}")
         self.emit(f"writes = {self.expr(effect.writes)}")
         self.emit("word = csr_word(tab, number)")
-        self.emit("fault = csr_privilege_check(st, word, writes)")
+        self.emit("fault = csr_exists(st, word, writes)")
         self.emit("if fault == FAULT_NONE:")
         self.emit("    fault = csr_guard(st, (word & U64(0xffff)) - U64(1))")
+        self.emit("if fault == FAULT_NONE:")
+        self.emit("    fault = csr_reach(st, word)")
         self.when_done()
         self.emit("row = csr_row(st, word)")
         self.emit(f"{effect.temp} = U64(0)")
@@ -369,6 +374,12 @@ INTERPRETER_END = '''
             continue
         if fault == FAULT_CROSS:
             continue
+        if fault == FAULT_STORED:
+            # a stored PTE may map this page: the fetch entry is looked up again, and misses if it was dropped
+            left -= U64(1)
+            target = pva + ((ci - base + ((w >> U64(14)) & U64(3))) << U64(1))
+            fault = FAULT_CROSS
+            continue
         if fault == FAULT_TRAP or fault == FAULT_MMIO:
             st[PC] = pva + ((ci - base) << U64(1))
             st[RAW_PACKED] = w
@@ -384,6 +395,7 @@ INTERPRETER_END = '''
 '''
 
 
+STORING = ("atomic", "system")  # families with rows that store
 FAMILY = {"A": "atomic", "Zacas": "atomic"} | dict.fromkeys(("Zba", "Zbb", "Zbc", "Zbs", "Zbkb", "Zbkx", "Zicond"), "bitmanip")
 
 
@@ -414,6 +426,8 @@ def interpreter_source(isa: Registry) -> str:
             "st[LEFT] = left",
             f"fault = exec_{name}(st, ram, fr, code, tab, w, op, {INLINE_PC}, {INLINE_NPC})",
         ]
+        if name in STORING:
+            body += ["if fault == FAULT_NONE:", "    fault = FAULT_STORED"]
         cases.append((_op_is_one_of([ops[i.name] for i in insns]), body))
     if idle := [ops[i.name] for i in isa.insns.values() if i.idle]:
         cases.append((_op_is_one_of(idle), ["pass"]))

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from rvhv.cpu.njit import jit, ld64, st8, st16, st32, st64
 from rvhv.cpu.slots import (
-    CODE_FRAME,
     CODE_STRIDE,
     FAULT_NONE,
     FAULT_WATCH,
@@ -34,11 +33,13 @@ from rvhv.cpu.slots import (
 )
 from rvhv.cpu.tlb import drop_index, flush_all, withdraw_write
 
-U0, U1, U2, U3, U4, U6, U8, U12 = (U64(n) for n in (0, 1, 2, 3, 4, 6, 8, 12))
+U0, U1, U2, U4, U5, U6, U8, U12, U32 = (U64(n) for n in (0, 1, 2, 4, 5, 6, 8, 12, 32))
 PAGE_OFFSET = U64(4095)
 PTE_SHIFT = U64(3)
 PTE_INDEX = U64(511)
 TABLE_FLAGS = FLAG_TABLE | FLAG_LEAF_TABLE
+# the flags' high half counts the PTEs dropped one by one since the last flush
+DROPS_SHIFT, ONE_DROP, DROPS_BEFORE_FLUSH = U32, U64(1 << 32), U64(64)
 
 
 @jit
@@ -102,20 +103,49 @@ def drop_code(fr, code, frame, offset, size):  # type: ignore[no-untyped-def]
 
 
 @jit
+def settle_code_line(fr, code, frame, line):  # type: ignore[no-untyped-def]
+    """A line that no instruction was decoded from any more is plain data again, and so is a frame without such lines."""
+    at = frame * FRAME_WORDS
+    page = fr[at + FRAME_CODE]
+    if page != U0:
+        base = (page - U1) * CODE_STRIDE
+        i = line << U5
+        end = i + U32
+        if i > U0:
+            i -= U1  # an instruction of the line before may reach into this one
+        while i < end:
+            if code[base + i] != U0:
+                return
+            i += U1
+    fr[at + FRAME_CODE_LINES] &= ~(U1 << line)
+    if fr[at + FRAME_CODE_LINES] == U0:
+        fr[at + FRAME_FLAGS] &= ~FLAG_CODE
+
+
+@jit
 def drop_table(st, ram, fr, frame, offset, size):  # type: ignore[no-untyped-def]
-    """Forget the translations that may have come from the PTEs about to be overwritten."""
+    """Forget the translations that may have come from the PTEs about to be overwritten.
+
+    After a flush nothing is derived from the frame's PTEs any more. A table of level 0 is flushed for now and then, so that
+    a frame that became data is found out: a kernel gives its tables back.
+    """
+    at = frame * FRAME_WORDS
     if size == U8 and offset & U64(7) == U0:
         old = ld64(ram, (frame << U12) + offset)
         if old & U1 == U0:
             return  # an invalid PTE: nothing was derived from it
         new_generation(st, fr)
-        if fr[frame * FRAME_WORDS + FRAME_FLAGS] & TABLE_FLAGS == FLAG_LEAF_TABLE:
-            # the low nine bits of the page number are this PTE's index: the slots its page can occupy are known
-            drop_index(st, (offset >> PTE_SHIFT) & PTE_INDEX)
-            return
+        if fr[at + FRAME_FLAGS] & TABLE_FLAGS == FLAG_LEAF_TABLE:
+            fr[at + FRAME_FLAGS] += ONE_DROP
+            if fr[at + FRAME_FLAGS] >> DROPS_SHIFT < DROPS_BEFORE_FLUSH:
+                # the low nine bits of the page number are this PTE's index: the slots its page can occupy are known
+                drop_index(st, (offset >> PTE_SHIFT) & PTE_INDEX)
+                return
     else:
         new_generation(st, fr)
     flush_all(st)
+    fr[at + FRAME_TABLE_LINES] = U0
+    fr[at + FRAME_FLAGS] &= FLAG_CODE | FLAG_WATCH
 
 
 @jit
@@ -126,6 +156,9 @@ def before_store(st, ram, fr, code, frame, offset, size):  # type: ignore[no-unt
     lines = (U1 << (offset >> U6)) | (U1 << ((offset + size - U1) >> U6))
     if flags & FLAG_CODE != U0 and fr[at + FRAME_CODE_LINES] & lines != U0:
         drop_code(fr, code, frame, offset, size)
+        settle_code_line(fr, code, frame, offset >> U6)
+        if (offset + size - U1) >> U6 != offset >> U6:
+            settle_code_line(fr, code, frame, (offset + size - U1) >> U6)
     if flags & TABLE_FLAGS != U0 and fr[at + FRAME_TABLE_LINES] & lines != U0:
         drop_table(st, ram, fr, frame, offset, size)
     return FAULT_WATCH if flags & FLAG_WATCH != U0 else FAULT_NONE
@@ -173,9 +206,3 @@ def forget_range(st, ram, fr, code, spa, length):  # type: ignore[no-untyped-def
             else:
                 flush_all(st)
         at += size
-
-
-@jit
-def frame_of_code(code, base):  # type: ignore[no-untyped-def]
-    """The frame that the page of predecoded code at `base` came from."""
-    return code[base + CODE_FRAME]

@@ -137,6 +137,7 @@ class Fault(IntEnum):
     WFI = 4  # retired, pc set, leave
     WATCH = 5  # a store to a watched frame was done: retired, leave
     MMIO = 6  # an access outside RAM: not retired, leave
+    STORED = 7  # retired; what it stored may have changed where the next instruction is
 
 
 class Answer(IntEnum):

@@ -58,7 +58,7 @@ def add_rows(isa: Registry) -> None:
     csr("hvip", 0x645, writes=(("hvip", value & VS_INTERRUPTS),))
     csr("htinst", 0x64A, plain=True)
     csr("hgatp", 0x680, bits("MODE", 63, 60), bits("VMID", 57, 44), bits("PPN", 43, 0), writes=(("hgatp", _hgatp_write()),),
-        guards=((eq(leaf("prv"), 1) & bit("mstatus", 20), "illegal"),))  # fmt: skip
+        guards=((eq(leaf("v"), 0) & eq(leaf("prv"), 1) & bit("mstatus", 20), "illegal"),))  # fmt: skip
     isa.constant("hgeip", 0xE12)
 
     csr("vsstatus", 0x200, *STATUS_S)

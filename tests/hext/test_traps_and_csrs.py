@@ -230,3 +230,43 @@ def test_m_mode_interrupt_goes_before_all(bare: Bare) -> None:
         taken.append("M" if after[0] != before[0] else "HS" if after[1] != before[1] else "VS")
     assert taken == ["M", "HS", "VS"]
     assert bare["vscause"] == 1 << 63 | 9
+
+
+@pytest.mark.parametrize("text", ["ebreak", "c.ebreak"])
+@pytest.mark.parametrize("prv", [U, S])
+def test_gva_of_a_breakpoint(bare: Bare, text: str, prv: int) -> None:
+    """norm: a breakpoint writes a guest virtual address to the trap value, so GVA is set, in hstatus and mstatus alike."""
+    bare.mode(prv, 1)
+    assert bare.one(text) == 3
+    assert bare["mstatus"] >> 38 & 1 == 1
+    assert bare["mtval"] == CODE
+    bare["medeleg"], bare["stvec"] = 1 << 3, HANDLER
+    bare.mode(prv, 1)
+    bare.one(text)
+    assert bare["hstatus"] & GVA
+
+
+def test_gva_of_a_misaligned_atomic_on_behalf_of_a_guest(bare: Bare) -> None:
+    bare["mstatus"] = 1 << 39 | 1 << 17 | 1 << 11  # MPV, MPRV, MPP = S
+    bare["x11"] = CODE + 2
+    assert bare.one("lr.w a0, (a1)") == 4
+    assert bare["mstatus"] >> 38 & 1 == 1
+
+
+@pytest.mark.parametrize(
+    "text, prv, stce, tm, cause",
+    [
+        ("csrr a0, stimecmp", U, 0, 2, ILLEGAL),
+        ("csrr a0, vstimecmp", S, 0, 2, ILLEGAL),
+        ("csrr a0, stimecmp", S, 1, 0, ILLEGAL),
+        ("csrr a0, vstimecmp", S, 1, 2, VIRTUAL),
+        ("csrr a0, stimecmp", U, 1, 2, VIRTUAL),
+    ],
+)
+def test_only_what_hs_mode_could_do_is_virtual(bare: Bare, text: str, prv: int, stce: int, tm: int, cause: int) -> None:
+    """norm: an access that HS-mode may not make either is an illegal instruction in a guest."""
+    bare["menvcfg"] = bare["henvcfg"] = stce << 63
+    bare["mcounteren"] = tm
+    bare["hcounteren"] = 2
+    bare.mode(prv, 1)
+    assert bare.one(text) == cause
