@@ -9,7 +9,7 @@ from dataclasses import asdict
 import click
 
 from rvhv.cli.group import traceback_option
-from rvhv.cli.progress import CompileBar, ensure_compiled
+from rvhv.cli.progress import LateBar, ensure_compiled
 
 
 @click.command("bench")
@@ -23,7 +23,7 @@ def command(as_json: bool) -> int:
     ensure_compiled()
     from rvhv.bench.figures import all_figures
 
-    with CompileBar() as bar:
+    with LateBar() as bar:
         figures = all_figures(bar.update)
     if as_json:
         print(json.dumps([asdict(f) for f in figures], indent=2))

@@ -1,4 +1,4 @@
-"""The first compile, with a progress bar on stderr when it takes over a second."""
+"""Progress bars on stderr for what takes over a second, and the first compile, which does."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def ensure_compiled(*, no_color: bool = False) -> bool:
 
     if build.is_cached():
         return False
-    with CompileBar(no_color) as bar:
+    with LateBar(no_color) as bar:
         build.ensure(bar.update)
     return True
 
 
-class CompileBar:
+class LateBar:
     """A bar that appears on a terminal after `PATIENCE` seconds, and leaves nothing behind."""
 
     def __init__(self, no_color: bool = False) -> None:
@@ -33,9 +33,9 @@ class CompileBar:
         self._timer.daemon = True
         self._progress: Progress | None = None
         self._ended = False
-        self._what, self._fraction = "compiling", 0.0
+        self._what, self._fraction = "working", 0.0
 
-    def __enter__(self) -> CompileBar:
+    def __enter__(self) -> LateBar:
         self._timer.start()
         return self
 

@@ -6,18 +6,12 @@ A request is (device, command, payload): the exit code, a system call of the pro
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from rvhv.core.memory import Memory
-from rvhv.cpu.state import SLOT, Exit
 from rvhv.errors import ImageError
-from rvhv.hart import Hart
-from rvhv.machine.image import Image, check_fits
+from rvhv.machine.image import Image
 
-RAM_SIZE = 16 << 20
 TOHOST_BYTES = 8
-NEVER_ENDED = "did not end"
-
 
 SYSCALL_DEVICE, CONSOLE_DEVICE = 0, 1
 SYSCALL, GETCHAR, PUTCHAR = 0, 0, 1  # commands
@@ -114,53 +108,3 @@ class Htif:
 
     def _in_ram(self, spa: int, n: int) -> bool:
         return self._memory.base <= spa and spa + n <= self._memory.base + self._memory.size
-
-
-@dataclass(frozen=True)
-class HtifResult:
-    """How a bare-metal test ended. `test`: number of the failed case, where it told one."""
-
-    passed: bool
-    test: int | None
-    steps: int
-    reason: str
-
-
-def run_elf(image: Image, max_steps: int) -> HtifResult:
-    """Run an ELF on a bare hart in M-mode until it stores to `tohost`, or for `max_steps` steps.
-
-    Raises ImageError when it has no symbol `tohost` in RAM or does not fit.
-    """
-    memory = Memory(RAM_SIZE)
-    check_fits(image, memory.base, memory.size)
-    for segment in image.segments:
-        memory.write(segment.addr, segment.data)
-    hart = Hart(memory)
-    hart.state[SLOT["pc"]] = image.entry
-    codes: list[int] = []
-    htif = Htif(memory, image, watch=hart.watch, on_output=lambda data: None, on_exit=codes.append)
-    steps = hart.state[SLOT["steps"]]
-    while steps < max_steps:
-        code = hart.run(max_steps - steps)
-        steps = hart.state[SLOT["steps"]]
-        if code == Exit.WATCH:
-            htif.look()
-            if codes:
-                return _ended(codes[0], steps)
-        elif code == Exit.TRACE_FULL:
-            hart.drain_trace()
-        elif code == Exit.WFI:
-            return HtifResult(False, None, steps, "waits for an interrupt that nothing will raise")
-        elif code == Exit.TRAP_LOOP:
-            state = hart.state
-            return HtifResult(False, None, steps, f"trap loop at pc {state[SLOT['pc']]:#x}, cause {state[SLOT['mcause']]}")
-    return HtifResult(False, None, steps, f"{NEVER_ENDED} within {max_steps} steps")
-
-
-def _ended(code: int, steps: int) -> HtifResult:
-    """riscv-tests pass with 0 and fail with the number of the case."""
-    if code == 0:
-        return HtifResult(True, None, steps, "passed")
-    return HtifResult(False, code, steps, f"test case {code} failed")
-
-

@@ -1,7 +1,7 @@
 """Guest images: statically linked 64-bit RISC-V ELF files, checked before a byte of them is used.
 
-The file and program headers are read with `struct`, every field checked here; pyelftools (40 ms to import) reads the
-section headers when somebody asks for symbols, and names foreign machines in error messages.
+Headers and symbols are read with `struct`, every field checked here; pyelftools (40 ms to import) only names foreign machines
+in error messages.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import stat
 import struct
 from dataclasses import dataclass, field
 from functools import cached_property
-from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 
@@ -27,8 +26,10 @@ PN_XNUM = 0xFFFF  # the number of program headers is kept elsewhere
 
 EHDR = struct.Struct("<16sHHIQQQIHHHHHH")
 PHDR = struct.Struct("<IIQQQQQQ")
+SHDR = struct.Struct("<IIQQQQIIQQ")
 SYM = struct.Struct("<IBBHQQ")
 
+SHT_SYMTAB = 2
 STT_SECTION, STT_FILE = 3, 4
 STB_LOCAL = 0
 SHN_UNDEF = 0
@@ -61,12 +62,12 @@ class Image:
     name: str
     entry: int
     segments: tuple[Segment, ...]
-    _elf: bytes = field(default=b"", repr=False)  # where symbols are read from; a made image has none
+    elf: bytes = field(default=b"", repr=False)  # the whole file; a made image has none
 
     @cached_property
     def symbols(self) -> dict[str, int]:
         """Symbol name -> value; empty when the image was stripped. Raises ImageError when the table is damaged."""
-        return _read_symbols(self._elf, self.name) if self._elf else {}
+        return _read_symbols(self.elf, self.name) if self.elf else {}
 
 
 def load_image(source: str | os.PathLike[str] | bytes, name: str | None = None) -> Image:
@@ -207,24 +208,51 @@ def _check_segments(elf: bytes, loads: list[_Load], label: str) -> tuple[Segment
 
 
 def _read_symbols(elf: bytes, name: str) -> dict[str, int]:
-    from elftools.elf.elffile import ELFFile
-
-    try:
-        tables = [
-            (section["sh_offset"], section["sh_size"], strings["sh_offset"], strings["sh_size"])
-            for file in [ELFFile(BytesIO(elf))]
-            for section in file.iter_sections("SHT_SYMTAB")
-            for strings in [file.get_section(section["sh_link"])]
-        ]
-    except Exception as error:  # pyelftools lets anything out on damaged section headers, assertions included
-        raise ImageError(f"{_shown(name)}: its section headers are damaged ({type(error).__name__})") from None
+    sections = _sections(elf, name)
     symbols: dict[str, int] = {}
-    for offset, size, strings_offset, strings_size in tables:
-        if offset + size > len(elf) or size % SYM.size or strings_offset + strings_size > len(elf):
+    for section in sections:
+        if section.kind != SHT_SYMTAB:
+            continue
+        if section.link >= len(sections):
             raise ImageError(f"{_shown(name)}: its symbol table is damaged")
-        table = memoryview(elf)[offset : offset + size]
-        _collect_symbols(table, elf, strings_offset, strings_offset + strings_size, symbols)
+        strings = sections[section.link]
+        if section.end > len(elf) or section.size % SYM.size or strings.end > len(elf):
+            raise ImageError(f"{_shown(name)}: its symbol table is damaged")
+        table = memoryview(elf)[section.offset : section.end]
+        _collect_symbols(table, elf, strings.offset, strings.end, symbols)
     return symbols
+
+
+@dataclass(frozen=True, slots=True)
+class _Section:
+    """A section header."""
+
+    kind: int
+    offset: int
+    size: int
+    link: int
+
+    @property
+    def end(self) -> int:
+        return self.offset + self.size
+
+
+def _sections(elf: bytes, name: str) -> list[_Section]:
+    """The section headers; none where there are none."""
+    header = EHDR.unpack_from(elf)
+    shoff, shentsize, shnum = header[6], header[11], header[12]
+    if shoff == 0:
+        return []
+    if shentsize != SHDR.size or shoff + SHDR.size > len(elf):
+        raise ImageError(f"{_shown(name)}: its section headers are damaged")
+    if shnum == 0:  # more than fit into the field: the first header knows
+        shnum = SHDR.unpack_from(elf, shoff)[5]
+    if shoff + shnum * SHDR.size > len(elf):
+        raise ImageError(f"{_shown(name)}: its section headers are damaged")
+    found = []
+    for _, kind, _, _, offset, size, link, _, _, _ in SHDR.iter_unpack(elf[shoff : shoff + shnum * SHDR.size]):
+        found.append(_Section(kind, offset, size, link))
+    return found
 
 
 def _collect_symbols(table: memoryview, elf: bytes, strings: int, strings_end: int, into: dict[str, int]) -> None:

@@ -364,7 +364,11 @@ def last_cause(hart: Hart) -> str:
     """The cause of the last trap into the mode that the hart is in."""
     state = hart.state
     slot = "mcause" if state[SLOT["prv"]] == 3 else "vscause" if state[SLOT["v"]] else "scause"
-    cause = state[SLOT[slot]]
+    return cause_text(state[SLOT[slot]])
+
+
+def cause_text(cause: int) -> str:
+    """What a trap's cause register says."""
     interrupt, code = bool(cause >> 63), cause & (1 << 63) - 1
     rows = (row for row in ISA.causes.values() if row.code == code and row.interrupt == interrupt)
     row = next(rows, None)

@@ -57,7 +57,7 @@ class Terminal(io.StringIO):
 def test_a_quick_compile_shows_nothing(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     err = Terminal() if terminal else io.StringIO()
     monkeypatch.setattr("sys.stderr", err)
-    with progress.CompileBar() as bar:
+    with progress.LateBar() as bar:
         bar.update("rows", 0.5)
     assert err.getvalue() == ""
 
@@ -66,7 +66,7 @@ def test_a_long_compile_shows_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     err = Terminal()
     monkeypatch.setattr("sys.stderr", err)
     monkeypatch.setattr(progress, "PATIENCE", 0.01)
-    with progress.CompileBar() as bar:
+    with progress.LateBar() as bar:
         bar.update("the interpreter", 0.25)
         deadline = time.monotonic() + 10
         while "the interpreter" not in err.getvalue() and time.monotonic() < deadline:
@@ -79,7 +79,7 @@ def test_a_pipe_gets_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     err = io.StringIO()
     monkeypatch.setattr("sys.stderr", err)
     monkeypatch.setattr(progress, "PATIENCE", 0.01)
-    with progress.CompileBar() as bar:
+    with progress.LateBar() as bar:
         time.sleep(0.1)
         bar.update("the rest", 0.75)
     assert err.getvalue() == ""
