@@ -22,6 +22,7 @@ from rvhv.cpu.state import (
 
 MASK64 = (1 << 64) - 1
 PMP_ALL = 3 << 3 | 7  # NAPOT; R, W and X
+PMP = slice(8 * SLOT["pmpcfg0"], 8 * SLOT["pmpaddr15"] + 8)  # of the architectural block, in bytes
 RUN, SRET, READ_CSR, WRITE_CSR = (int(op) for op in (Op.RUN, Op.SRET, Op.READ_CSR, Op.WRITE_CSR))  # called for every exit
 NUMBERS = {name: csr.number for name, csr in ISA.csrs.items()}
 # reset: M-mode, everything bare; comparisons that never come; UXL, SXL and VSXL are fixed by their rows; of mideleg the bits
@@ -144,6 +145,8 @@ class Hart:
     def restore(self, block: bytes | bytearray) -> None:
         """Make `block` the architectural state. Caches stay: they are kept by context."""
         assert len(block) == ARCH_BYTES
+        if block[PMP] != self._arch[PMP]:
+            self.state[SLOT["pmp_epoch"]] += 1
         self._arch[:] = block
 
     def drain_trace(self) -> bytes:

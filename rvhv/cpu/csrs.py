@@ -220,10 +220,11 @@ def add_rows(isa: Registry) -> None:
         writes=(("mcycle", counter_write("mcycle", CY, 0)),))  # fmt: skip
     csr("minstret", 0xB02, read=counter_while_inhibited("minstret", IR), plain=True,
         writes=(("minstret", counter_write("minstret", IR, 1)),))  # fmt: skip
+    next_epoch = ("pmp_epoch", leaf("pmp_epoch") + 1)
     for i in (0, 2):
-        csr(f"pmpcfg{i}", 0x3A0 + i, writes=((f"pmpcfg{i}", pmpcfg_write(f"pmpcfg{i}")),))
+        csr(f"pmpcfg{i}", 0x3A0 + i, writes=((f"pmpcfg{i}", pmpcfg_write(f"pmpcfg{i}")), next_epoch))
     for i in range(PMP_ENTRIES):
-        csr(f"pmpaddr{i}", 0x3B0 + i, writes=((f"pmpaddr{i}", pmpaddr_write(i)),))
+        csr(f"pmpaddr{i}", 0x3B0 + i, writes=((f"pmpaddr{i}", pmpaddr_write(i)), next_epoch))
     # no triggers: tselect names none, and the type in tdata1 says so
     for i, name in enumerate(("tselect", "tdata1", "tdata2", "tdata3")):
         constant(name, 0x7A0 + i)

@@ -46,6 +46,7 @@ HART_NAMES = (
     *"walk_spa walk_rights walk_pte".split(),  # result of a translation
     "fetch_once",  # 1: the page of pc was entered for one instruction only, because protection differs within it
     *"ram_base ram_size".split(),
+    "pmp_epoch",  # counts writes to the PMP CSRs: translations made under other entries are not found again
     "tlb_mask",  # entries of a bank minus one
     *"tlb_data tlb_fetch".split(),  # where the current bank's entries start in the state
     "bank_clock",  # counts bank selections: the stamp of the least recently used bank is the lowest
@@ -60,7 +61,7 @@ ARCH_BYTES = 8 * ARCH_WORDS
 
 # TLB banks follow: a context key a bank, then the entries of all banks
 BANKS = 16
-CONTEXT_WORDS = 8  # stamp (0: free), mode bits, satp, vsatp, hgatp
+CONTEXT_WORDS = 8  # stamp (0: free), mode bits, satp, vsatp, hgatp, pmp_epoch
 CONTEXTS_BASE = (len(SLOT) + 7) & ~7
 TLB_BASE = (CONTEXTS_BASE + BANKS * CONTEXT_WORDS + 7) & ~7
 # R tag, W tag, addend (offset into RAM minus gva), and a W tag for frames with flags: the store is allowed but

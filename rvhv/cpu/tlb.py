@@ -3,7 +3,7 @@
 A tag is the page's address; a hit compares it with the access's address whose page-offset bits are cleared except
 those that a naturally aligned access of its size has zero, so a hit also proves alignment. The addend turns a gva
 into an offset into RAM. A context is everything that the translation depends on (privilege, V, MPRV, SUM, MXR, the
-whole satp, vsatp, hgatp): switching it selects another bank and flushes nothing.
+whole satp, vsatp, hgatp, the PMP epoch): switching it selects another bank and flushes nothing.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from rvhv.cpu.slots import (
     MENVCFG,
     MSTATUS,
     NO_TAG,
+    PMP_EPOCH,
     PRV,
     PRV_M,
     SATP,
@@ -38,7 +39,7 @@ from rvhv.cpu.slots import (
     V,
 )
 
-U0, U1, U2, U3, U4, U12 = (U64(n) for n in (0, 1, 2, 3, 4, 12))
+U0, U1, U2, U3, U4, U5, U12 = (U64(n) for n in (0, 1, 2, 3, 4, 5, 12))
 PAGE = U64(0xFFFF_FFFF_FFFF_F000)
 SUM_MXR = U64(3 << 18)
 MPRV = U64(1 << 17)
@@ -80,6 +81,7 @@ def select_bank(st):  # type: ignore[no-untyped-def]
     satp = st[SATP]
     vsatp = st[VSATP]
     hgatp = st[HGATP]
+    epoch = st[PMP_EPOCH]
     if status & MPRV != U0:
         mode |= (status & (MPRV | MPP | MPV | SUM_MXR)) << MODE_STATUS
         mode |= ((st[VSSTATUS] & SUM_MXR) >> U64(18)) << U64(60)
@@ -100,7 +102,8 @@ def select_bank(st):  # type: ignore[no-untyped-def]
     while bank < BANKS:
         at = CONTEXTS_BASE + bank * CONTEXT_WORDS
         stamp = st[at]
-        if stamp != U0 and st[at + U1] == mode and st[at + U2] == satp and st[at + U3] == vsatp and st[at + U4] == hgatp:
+        same_roots = st[at + U2] == satp and st[at + U3] == vsatp and st[at + U4] == hgatp
+        if stamp != U0 and same_roots and st[at + U1] == mode and st[at + U5] == epoch:
             found = True
             break
         if stamp < oldest_stamp:
@@ -110,7 +113,7 @@ def select_bank(st):  # type: ignore[no-untyped-def]
         bank = oldest
         clear_bank(st, bank)
         at = CONTEXTS_BASE + bank * CONTEXT_WORDS
-        st[at + U1], st[at + U2], st[at + U3], st[at + U4] = mode, satp, vsatp, hgatp
+        st[at + U1], st[at + U2], st[at + U3], st[at + U4], st[at + U5] = mode, satp, vsatp, hgatp, epoch
     st[CONTEXTS_BASE + bank * CONTEXT_WORDS] = st[BANK_CLOCK]
     st[TLB_DATA] = TLB_BASE + bank * bank_words(st)
     st[TLB_FETCH] = st[TLB_DATA] + (st[TLB_MASK] + U1) * DATA_WORDS
