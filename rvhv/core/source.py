@@ -8,13 +8,27 @@ here: only where operands live.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
 
 from rvhv.cpu.predecode import RD_SHIFT, RS1_SHIFT, RS2_SHIFT, op_numbers, placement
-from rvhv.isa.effects import Amo, Branch, Call, CsrAccess, Jump, Load, LoadReserved, Store, StoreConditional
+from rvhv.isa.effects import (
+    FLOAT_FORMATS,
+    Amo,
+    Branch,
+    Call,
+    CsrAccess,
+    Float,
+    Jump,
+    Load,
+    LoadReserved,
+    Store,
+    StoreConditional,
+    UseFloat,
+)
 from rvhv.isa.expr import E
 from rvhv.isa.render.numba_src import condition_source, expr_source
-from rvhv.isa.rows import Csr, Insn, Registry
+from rvhv.isa.rows import FLOAT_OPERANDS, REGISTER_OPERANDS, Csr, Insn, Registry
 
 HEADER = '''"""Generated from the rows by rvhv.core.source; do not edit."""
 import numpy as np
@@ -29,12 +43,16 @@ from rvhv.core.privileged import (
 from rvhv.cpu.bits import clmul
 from rvhv.cpu.clock import cycle_now, instret_now, pending_now, time_now
 from rvhv.cpu.decode import decode_at
+from rvhv.cpu.floating import (
+    float_dirty, float_mode, fp_add, fp_class, fp_convert, fp_div, fp_eq, fp_from_integer, fp_le, fp_lt, fp_madd, fp_max, fp_min,
+    fp_msub, fp_mul, fp_nmadd, fp_nmsub, fp_sgnj, fp_sgnjn, fp_sgnjx, fp_sqrt, fp_sub, fp_to_integer,
+)
 from rvhv.cpu.frames import store_phys
 from rvhv.cpu.njit import (
     brev, bswap, clz, cpop, ctz, jit, ld8, ld16, ld32, ld64, mulh, mulhsu, mulhu, sdiv, srem, st8, st16, st32, st64, udiv, urem,
 )
 from rvhv.cpu.slots import (
-    CODE_FRAME, FAULT_CROSS, FAULT_MMIO, FAULT_NONE, FAULT_REFRESH, FAULT_TRAP, FAULT_WATCH, FAULT_WFI, LEFT, PC, RAW,
+    CODE_FRAME, F0, FAULT_CROSS, FAULT_MMIO, FAULT_NONE, FAULT_REFRESH, FAULT_TRAP, FAULT_WATCH, FAULT_WFI, LEFT, PC, RAW,
     RAW_PACKED, TLB_DATA, TLB_FETCH, TLB_MASK, VALUE, WALK_SPA,
 )
 
@@ -45,13 +63,15 @@ PAGE = U64(0xFFFF_FFFF_FFFF_F000)
 ACCESS = {1: "8", 2: "16", 4: "32", 8: "64"}
 VIA = {"data": 0, "hlv": 1, "hlvx": 2, "hsv": 3}
 COMPUTED = {"pending": "pending_now(st)", "time": "time_now(st)", "cycle": "cycle_now(st)", "instret": "instret_now(st)"}
+INTEGER_TYPES = ("w", "wu", "l", "lu")  # as encodings number them
 # the interpreter keeps no pc: it follows from the index of the predecoded word
 INLINE_PC = "(pva + ((ci - base) << U64(1)))"
 INLINE_NPC = "(pva + ((ci - base + ((w >> U64(14)) & U64(3))) << U64(1)))"
 # a family function gets pc and npc, and reads the registers once for all its rows
 FAMILY_REGISTERS = {"rs1": RS1_SHIFT, "rs2": RS2_SHIFT}
+FLOAT_REGISTERS = {"frs1": RS1_SHIFT, "frs2": RS2_SHIFT}  # of the family that has them
 INLINE_LEAVES = {"pc": INLINE_PC, "npc": INLINE_NPC}
-FAMILY_LEAVES = {name: name for name in ("pc", "npc", *FAMILY_REGISTERS)}
+FAMILY_LEAVES = {name: name for name in ("pc", "npc", *FAMILY_REGISTERS, *FLOAT_REGISTERS)}
 
 
 def u(value: int) -> str:
@@ -82,8 +102,10 @@ class Leaves:
         if name not in self.places:
             return name  # a temporary
         place = self.places[name]
-        if name in ("rs1", "rs2", "rs3"):
+        if name in REGISTER_OPERANDS:
             return f"st[{_register(place.shift)}]"
+        if name in FLOAT_OPERANDS:
+            return f"st[F0 + ({_register(place.shift)})]"
         if place.signed:
             return f"U64(I64(w) >> I64({place.shift}))"
         return f"({_register(place.shift, place.width)})"
@@ -104,6 +126,8 @@ class RowWriter:
         self.leaves = Leaves(insn, INLINE_LEAVES if inline else FAMILY_LEAVES)
         self.lines: list[str] = []
         self.depth = 0
+        # variables that stand for a number of this row: rows that are alike but for theirs share a case
+        self.numbers: dict[str, int] = {}
 
     def emit(self, line: str) -> None:
         self.lines.append("    " * self.depth + line)
@@ -115,7 +139,11 @@ class RowWriter:
         for effect in self.insn.effects:
             self.effect(effect)
         if self.insn.result is not None:
-            self.emit(f"st[{_register(RD_SHIFT, 6)}] = {self.expr(self.insn.result)}")
+            if "frd" in self.insn.encoding.by_name:
+                self.emit(f"st[F0 + ({_register(RD_SHIFT)})] = {self.expr(self.insn.result)}")
+                self.emit("float_dirty(st)")
+            else:
+                self.emit(f"st[{_register(RD_SHIFT, 6)}] = {self.expr(self.insn.result)}")
         self.finish()
         return self.lines or ["pass"]
 
@@ -163,8 +191,26 @@ class RowWriter:
             case Call(helper=helper, args=args, memory=memory):
                 more = "".join(f", {self.expr(a)}" for a in args)
                 self.emit(f"fault = {helper}(st{', ram, fr, code' if memory else ', pc, npc'}{more})")
+            case UseFloat(temp=temp, rm=rm):
+                self.emit(f"{temp} = float_mode(st, {self.expr(rm)})")
+                self.emit(f"if {temp} > U64(4):")
+                self.emit("    fault = illegal(st)")
+                self.emit("else:")
+                self.depth += 1
+            case Float():
+                self.emit(f"{effect.temp} = {self.float_call(effect)}")
             case _:
                 raise TypeError(effect)
+
+    def float_call(self, effect: Float) -> str:
+        name, _, kind = effect.op.partition(".")
+        args = [self.expr(a) for a in effect.args]
+        self.numbers["fmt"] = FLOAT_FORMATS.index(effect.fmt)
+        if kind:
+            args.append("kind")
+            self.numbers["kind"] = (FLOAT_FORMATS if kind in FLOAT_FORMATS else INTEGER_TYPES).index(kind)
+            name = "convert" if kind in FLOAT_FORMATS else f"{name}_integer"
+        return f"fp_{name}(st, fmt, {self.expr(effect.mode)}, {', '.join(args)})"
 
     def transfer(self) -> None:
         """Control goes to `target`: inside the page at once, else through the code after the dispatch."""
@@ -304,9 +350,32 @@ def family_function(isa: Registry, name: str, insns: list[Insn]) -> list[str]:
     ops = op_numbers(isa)
     lines = ["", "", "@jit", f"def exec_{name}(st, ram, fr, code, tab, w, op, pc, npc):", "    fault = FAULT_NONE"]
     lines += [f"    {register} = st[{_register(shift)}]" for register, shift in FAMILY_REGISTERS.items()]
-    _dispatch(lines, ((f"op == U64({ops[i.name]})", RowWriter(i, False).write()) for i in insns), "    ")
+    if name == "float":
+        lines += [f"    {register} = st[F0 + ({_register(shift)})]" for register, shift in FLOAT_REGISTERS.items()]
+    _dispatch(lines, _cases(ops, insns), "    ")
     lines.append("    return fault")
     return lines
+
+
+def _cases(ops: dict[str, int], insns: list[Insn]) -> Iterator[tuple[str, list[str]]]:
+    """A case for each run of rows that are the same but for their numbers."""
+    written = [(ops[i.name], RowWriter(i, False)) for i in insns]
+    bodies = [(op, writer.numbers, tuple(writer.write())) for op, writer in written]
+    for body, run in groupby(bodies, lambda item: item[2]):
+        members = [(op, numbers) for op, numbers, _ in run]
+        lines = [_number(name, members) for name in members[0][1]]
+        yield " or ".join(f"op == U64({op})" for op, _ in members), [*lines, *body]
+
+
+def _number(name: str, members: list[tuple[int, dict[str, int]]]) -> str:
+    """The line that sets a row's number from its op: four bits each of one constant."""
+    values = [numbers[name] for _, numbers in members]
+    first = members[0][0]
+    if len(set(values)) == 1:
+        return f"{name} = {u(values[0])}"
+    assert [op for op, _ in members] == list(range(first, first + len(members))) and len(members) <= 16
+    packed = sum(value << 4 * i for i, value in enumerate(values))
+    return f"{name} = ({u(packed)} >> ((op - U64({first})) << U64(2))) & U64(15)"
 
 
 INTERPRETER = '''
@@ -392,7 +461,7 @@ def families(isa: Registry) -> dict[str, list[Insn]]:
     groups: dict[str, list[Insn]] = {}
     for insn in isa.insns.values():
         if not insn.hot and not insn.idle:
-            groups.setdefault(FAMILY.get(insn.extension, "system"), []).append(insn)
+            groups.setdefault("float" if insn.uses_float else FAMILY.get(insn.extension, "system"), []).append(insn)
     return groups
 
 
