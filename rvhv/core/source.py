@@ -8,8 +8,7 @@ here: only where operands live.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import groupby
+from collections.abc import Iterable, Mapping
 
 from rvhv.cpu.predecode import RD_SHIFT, RS1_SHIFT, RS2_SHIFT, op_numbers, placement
 from rvhv.isa.effects import (
@@ -64,6 +63,9 @@ ACCESS = {1: "8", 2: "16", 4: "32", 8: "64"}
 VIA = {"data": 0, "hlv": 1, "hlvx": 2, "hsv": 3}
 COMPUTED = {"pending": "pending_now(st)", "time": "time_now(st)", "cycle": "cycle_now(st)", "instret": "instret_now(st)"}
 INTEGER_TYPES = ("w", "wu", "l", "lu")  # as encodings number them
+# the word of a row whose case others share: the case, and the numbers in which they differ
+CASE_MASK = 0xFF
+NUMBER_SHIFT = {"fmt": 8, "kind": 12}
 # the interpreter keeps no pc: it follows from the index of the predecoded word
 INLINE_PC = "(pva + ((ci - base) << U64(1)))"
 INLINE_NPC = "(pva + ((ci - base + ((w >> U64(14)) & U64(3))) << U64(1)))"
@@ -347,35 +349,31 @@ def csr_functions(isa: Registry) -> list[str]:
 
 
 def family_function(isa: Registry, name: str, insns: list[Insn]) -> list[str]:
+    """The function of a family; rows that are the same but for their numbers share a case of it."""
     ops = op_numbers(isa)
-    lines = ["", "", "@jit", f"def exec_{name}(st, ram, fr, code, tab, w, op, pc, npc):", "    fault = FAULT_NONE"]
+    writers = [RowWriter(insn, False) for insn in insns]
+    bodies = [tuple(writer.write()) for writer in writers]
+    cases = list(dict.fromkeys(bodies))
+    words = [0] * (ops[insns[-1].name] - ops[insns[0].name] + 1)
+    for insn, writer, body in zip(insns, writers, bodies, strict=True):
+        numbers = sum(n << NUMBER_SHIFT[number] for number, n in writer.numbers.items())
+        words[ops[insn.name] - ops[insns[0].name]] = cases.index(body) | numbers
+    shared = len(cases) < len(bodies)
+    lines = ["", ""]
+    if shared:
+        lines += [f"ROWS_{name} = np.array({words}, np.uint64)", "", ""]
+    lines += ["@jit", f"def exec_{name}(st, ram, fr, code, tab, w, op, pc, npc):", "    fault = FAULT_NONE"]
     lines += [f"    {register} = st[{_register(shift)}]" for register, shift in FAMILY_REGISTERS.items()]
     if name == "float":
         lines += [f"    {register} = st[F0 + ({_register(shift)})]" for register, shift in FLOAT_REGISTERS.items()]
-    _dispatch(lines, _cases(ops, insns), "    ")
+    if shared:
+        lines += [f"    row = ROWS_{name}[op - {u(ops[insns[0].name])}]", f"    case = row & {u(CASE_MASK)}"]
+        lines += [f"    {number} = (row >> {u(shift)}) & U64(15)" for number, shift in NUMBER_SHIFT.items()]
+        _dispatch(lines, ((f"case == U64({n})", list(body)) for n, body in enumerate(cases)), "    ")
+    else:
+        _dispatch(lines, ((f"op == U64({ops[i.name]})", list(body)) for i, body in zip(insns, bodies, strict=True)), "    ")
     lines.append("    return fault")
     return lines
-
-
-def _cases(ops: dict[str, int], insns: list[Insn]) -> Iterator[tuple[str, list[str]]]:
-    """A case for each run of rows that are the same but for their numbers."""
-    written = [(ops[i.name], RowWriter(i, False)) for i in insns]
-    bodies = [(op, writer.numbers, tuple(writer.write())) for op, writer in written]
-    for body, run in groupby(bodies, lambda item: item[2]):
-        members = [(op, numbers) for op, numbers, _ in run]
-        lines = [_number(name, members) for name in members[0][1]]
-        yield " or ".join(f"op == U64({op})" for op, _ in members), [*lines, *body]
-
-
-def _number(name: str, members: list[tuple[int, dict[str, int]]]) -> str:
-    """The line that sets a row's number from its op: four bits each of one constant."""
-    values = [numbers[name] for _, numbers in members]
-    first = members[0][0]
-    if len(set(values)) == 1:
-        return f"{name} = {u(values[0])}"
-    assert [op for op, _ in members] == list(range(first, first + len(members))) and len(members) <= 16
-    packed = sum(value << 4 * i for i, value in enumerate(values))
-    return f"{name} = ({u(packed)} >> ((op - U64({first})) << U64(2))) & U64(15)"
 
 
 INTERPRETER = '''
