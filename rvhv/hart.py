@@ -145,7 +145,7 @@ class Hart:
     def restore(self, block: bytes | bytearray) -> None:
         """Make `block` the architectural state. Caches stay: they are kept by context."""
         assert len(block) == ARCH_BYTES
-        if block[PMP] != self._arch[PMP]:
+        if bytes(block[PMP]) != bytes(self._arch[PMP]):
             self.state[SLOT["pmp_epoch"]] += 1
         self._arch[:] = block
 

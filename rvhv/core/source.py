@@ -11,10 +11,23 @@ import re
 from collections.abc import Iterable, Mapping
 
 from rvhv.cpu.predecode import RD_SHIFT, RS1_SHIFT, RS2_SHIFT, op_numbers, placement
-from rvhv.isa.effects import Amo, Branch, Call, CsrAccess, Jump, Load, LoadReserved, Store, StoreConditional
+from rvhv.isa.effects import (
+    FLOAT_FORMATS,
+    Amo,
+    Branch,
+    Call,
+    CsrAccess,
+    Float,
+    Jump,
+    Load,
+    LoadReserved,
+    Store,
+    StoreConditional,
+    UseFloat,
+)
 from rvhv.isa.expr import E
 from rvhv.isa.render.numba_src import condition_source, expr_source
-from rvhv.isa.rows import Csr, Insn, Registry
+from rvhv.isa.rows import FLOAT_OPERANDS, REGISTER_OPERANDS, Csr, Insn, Registry
 
 HEADER = '''"""Generated from the rows by rvhv.core.source; do not edit."""
 import numpy as np
@@ -29,13 +42,17 @@ from rvhv.core.privileged import (
 from rvhv.cpu.bits import clmul
 from rvhv.cpu.clock import cycle_now, instret_now, pending_now, time_now
 from rvhv.cpu.decode import decode_at
+from rvhv.cpu.floating import (
+    float_dirty, float_mode, fp_add, fp_class, fp_convert, fp_div, fp_eq, fp_from_integer, fp_le, fp_lt, fp_madd, fp_max, fp_min,
+    fp_msub, fp_mul, fp_nmadd, fp_nmsub, fp_sgnj, fp_sgnjn, fp_sgnjx, fp_sqrt, fp_sub, fp_to_integer,
+)
 from rvhv.cpu.frames import store_phys
 from rvhv.cpu.njit import (
     brev, bswap, clz, cpop, ctz, jit, ld8, ld16, ld32, ld64, mulh, mulhsu, mulhu, sdiv, srem, st8, st16, st32, st64, udiv, urem,
 )
 from rvhv.cpu.slots import (
-    CODE_FRAME, FAULT_CROSS, FAULT_MMIO, FAULT_NONE, FAULT_REFRESH, FAULT_STORED, FAULT_TRAP, FAULT_WATCH, FAULT_WFI, LEFT, PC,
-    RAW, RAW_PACKED, TLB_DATA, TLB_FETCH, TLB_MASK, VALUE, WALK_SPA,
+    CODE_FRAME, F0, FAULT_CROSS, FAULT_MMIO, FAULT_NONE, FAULT_REFRESH, FAULT_STORED, FAULT_TRAP, FAULT_WATCH, FAULT_WFI, LEFT,
+    PC, RAW, RAW_PACKED, TLB_DATA, TLB_FETCH, TLB_MASK, VALUE, WALK_SPA,
 )
 
 U64, I64, I32, I16, I8 = np.uint64, np.int64, np.int32, np.int16, np.int8
@@ -45,13 +62,18 @@ PAGE = U64(0xFFFF_FFFF_FFFF_F000)
 ACCESS = {1: "8", 2: "16", 4: "32", 8: "64"}
 VIA = {"data": 0, "hlv": 1, "hlvx": 2, "hsv": 3}
 COMPUTED = {"pending": "pending_now(st)", "time": "time_now(st)", "cycle": "cycle_now(st)", "instret": "instret_now(st)"}
+INTEGER_TYPES = ("w", "wu", "l", "lu")  # as encodings number them
+# the word of a row whose case others share: the case, and the numbers in which they differ
+CASE_MASK = 0xFF
+NUMBER_SHIFT = {"fmt": 8, "kind": 12}
 # the interpreter keeps no pc: it follows from the index of the predecoded word
 INLINE_PC = "(pva + ((ci - base) << U64(1)))"
 INLINE_NPC = "(pva + ((ci - base + ((w >> U64(14)) & U64(3))) << U64(1)))"
 # a family function gets pc and npc, and reads the registers once for all its rows
 FAMILY_REGISTERS = {"rs1": RS1_SHIFT, "rs2": RS2_SHIFT}
+FLOAT_REGISTERS = {"frs1": RS1_SHIFT, "frs2": RS2_SHIFT}  # of the family that has them
 INLINE_LEAVES = {"pc": INLINE_PC, "npc": INLINE_NPC}
-FAMILY_LEAVES = {name: name for name in ("pc", "npc", *FAMILY_REGISTERS)}
+FAMILY_LEAVES = {name: name for name in ("pc", "npc", *FAMILY_REGISTERS, *FLOAT_REGISTERS)}
 
 
 def u(value: int) -> str:
@@ -60,6 +82,9 @@ def u(value: int) -> str:
 
 def _register(shift: int, width: int = 5) -> str:
     return f"(w >> {u(shift)}) & {u((1 << width) - 1)}"
+
+# after a store on the slow path: it may have changed the PTE of this very page
+STORED = ["if fault == FAULT_NONE:", "    fault = FAULT_STORED"]
 
 
 class Leaves:
@@ -82,8 +107,10 @@ class Leaves:
         if name not in self.places:
             return name  # a temporary
         place = self.places[name]
-        if name in ("rs1", "rs2", "rs3"):
+        if name in REGISTER_OPERANDS:
             return f"st[{_register(place.shift)}]"
+        if name in FLOAT_OPERANDS:
+            return f"st[F0 + ({_register(place.shift)})]"
         if place.signed:
             return f"U64(I64(w) >> I64({place.shift}))"
         return f"({_register(place.shift, place.width)})"
@@ -104,6 +131,8 @@ class RowWriter:
         self.leaves = Leaves(insn, INLINE_LEAVES if inline else FAMILY_LEAVES)
         self.lines: list[str] = []
         self.depth = 0
+        # variables that stand for a number of this row: rows that are alike but for theirs share a case
+        self.numbers: dict[str, int] = {}
 
     def emit(self, line: str) -> None:
         self.lines.append("    " * self.depth + line)
@@ -115,8 +144,15 @@ class RowWriter:
         for effect in self.insn.effects:
             self.effect(effect)
         if self.insn.result is not None:
-            self.emit(f"st[{_register(RD_SHIFT, 6)}] = {self.expr(self.insn.result)}")
+            if "frd" in self.insn.encoding.by_name:
+                self.emit(f"st[F0 + ({_register(RD_SHIFT)})] = {self.expr(self.insn.result)}")
+                self.emit("float_dirty(st)")
+            else:
+                self.emit(f"st[{_register(RD_SHIFT, 6)}] = {self.expr(self.insn.result)}")
         self.finish()
+        if not self.inline and any(isinstance(e, Store | Amo | StoreConditional | Call) for e in self.insn.effects):
+            self.depth = 0
+            self.lines += STORED
         return self.lines or ["pass"]
 
     def finish(self) -> None:
@@ -163,8 +199,26 @@ class RowWriter:
             case Call(helper=helper, args=args, memory=memory):
                 more = "".join(f", {self.expr(a)}" for a in args)
                 self.emit(f"fault = {helper}(st{', ram, fr, code' if memory else ', pc, npc'}{more})")
+            case UseFloat(temp=temp, rm=rm):
+                self.emit(f"{temp} = float_mode(st, {self.expr(rm)})")
+                self.emit(f"if {temp} > U64(4):")
+                self.emit("    fault = illegal(st)")
+                self.emit("else:")
+                self.depth += 1
+            case Float():
+                self.emit(f"{effect.temp} = {self.float_call(effect)}")
             case _:
                 raise TypeError(effect)
+
+    def float_call(self, effect: Float) -> str:
+        name, _, kind = effect.op.partition(".")
+        args = [self.expr(a) for a in effect.args]
+        self.numbers["fmt"] = FLOAT_FORMATS.index(effect.fmt)
+        if kind:
+            args.append("kind")
+            self.numbers["kind"] = (FLOAT_FORMATS if kind in FLOAT_FORMATS else INTEGER_TYPES).index(kind)
+            name = "convert" if kind in FLOAT_FORMATS else f"{name}_integer"
+        return f"fp_{name}(st, fmt, {self.expr(effect.mode)}, {', '.join(args)})"
 
     def transfer(self) -> None:
         """Control goes to `target`: inside the page at once, else through the code after the dispatch."""
@@ -201,15 +255,13 @@ class RowWriter:
         self.emit(f"va = {self.expr(effect.addr)}")
         value = self.expr(effect.value)
         slow = f"fault = store_slow(st, ram, fr, code, va, {value}, {u(effect.size)}, {u(via)})"
-        # it may have changed the PTE of this very page
-        stored = ["if fault == FAULT_NONE:", "    fault = FAULT_STORED"]
         if self.inline and via == 0:
             tag = (1 << 64) - 4096 | (effect.size - 1)
             self.emit("ix = tlb + (((va >> U64(12)) & tmask) << U64(2))")
             self.emit(f"if st[ix + U64(1)] == va & {u(tag)}:")
             self.emit(f"    st{ACCESS[effect.size]}(ram, va + st[ix + U64(2)], {value})")
             self.emit("else:")
-            for line in (slow, *stored):
+            for line in (slow, *STORED):
                 self.emit(f"    {line}")
         else:
             if via:
@@ -306,10 +358,29 @@ def csr_functions(isa: Registry) -> list[str]:
 
 
 def family_function(isa: Registry, name: str, insns: list[Insn]) -> list[str]:
+    """The function of a family; rows that are the same but for their numbers share a case of it."""
     ops = op_numbers(isa)
-    lines = ["", "", "@jit", f"def exec_{name}(st, ram, fr, code, tab, w, op, pc, npc):", "    fault = FAULT_NONE"]
+    writers = [RowWriter(insn, False) for insn in insns]
+    bodies = [tuple(writer.write()) for writer in writers]
+    cases = list(dict.fromkeys(bodies))
+    words = [0] * (ops[insns[-1].name] - ops[insns[0].name] + 1)
+    for insn, writer, body in zip(insns, writers, bodies, strict=True):
+        numbers = sum(n << NUMBER_SHIFT[number] for number, n in writer.numbers.items())
+        words[ops[insn.name] - ops[insns[0].name]] = cases.index(body) | numbers
+    shared = len(cases) < len(bodies)
+    lines = ["", ""]
+    if shared:
+        lines += [f"ROWS_{name} = np.array({words}, np.uint64)", "", ""]
+    lines += ["@jit", f"def exec_{name}(st, ram, fr, code, tab, w, op, pc, npc):", "    fault = FAULT_NONE"]
     lines += [f"    {register} = st[{_register(shift)}]" for register, shift in FAMILY_REGISTERS.items()]
-    _dispatch(lines, ((f"op == U64({ops[i.name]})", RowWriter(i, False).write()) for i in insns), "    ")
+    if name == "float":
+        lines += [f"    {register} = st[F0 + ({_register(shift)})]" for register, shift in FLOAT_REGISTERS.items()]
+    if shared:
+        lines += [f"    row = ROWS_{name}[op - {u(ops[insns[0].name])}]", f"    case = row & {u(CASE_MASK)}"]
+        lines += [f"    {number} = (row >> {u(shift)}) & U64(15)" for number, shift in NUMBER_SHIFT.items()]
+        _dispatch(lines, ((f"case == U64({n})", list(body)) for n, body in enumerate(cases)), "    ")
+    else:
+        _dispatch(lines, ((f"op == U64({ops[i.name]})", list(body)) for i, body in zip(insns, bodies, strict=True)), "    ")
     lines.append("    return fault")
     return lines
 
@@ -395,7 +466,6 @@ INTERPRETER_END = '''
 '''
 
 
-STORING = ("atomic", "system")  # families with rows that store
 FAMILY = {"A": "atomic", "Zacas": "atomic"} | dict.fromkeys(("Zba", "Zbb", "Zbc", "Zbs", "Zbkb", "Zbkx", "Zicond"), "bitmanip")
 
 
@@ -404,7 +474,7 @@ def families(isa: Registry) -> dict[str, list[Insn]]:
     groups: dict[str, list[Insn]] = {}
     for insn in isa.insns.values():
         if not insn.hot and not insn.idle:
-            groups.setdefault(FAMILY.get(insn.extension, "system"), []).append(insn)
+            groups.setdefault("float" if insn.uses_float else FAMILY.get(insn.extension, "system"), []).append(insn)
     return groups
 
 
@@ -426,8 +496,6 @@ def interpreter_source(isa: Registry) -> str:
             "st[LEFT] = left",
             f"fault = exec_{name}(st, ram, fr, code, tab, w, op, {INLINE_PC}, {INLINE_NPC})",
         ]
-        if name in STORING:
-            body += ["if fault == FAULT_NONE:", "    fault = FAULT_STORED"]
         cases.append((_op_is_one_of([ops[i.name] for i in insns]), body))
     if idle := [ops[i.name] for i in isa.insns.values() if i.idle]:
         cases.append((_op_is_one_of(idle), ["pass"]))

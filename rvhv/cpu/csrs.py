@@ -1,4 +1,4 @@
-"""CSRs of U, S and M mode (Privileged ISA, "Control and Status Registers"; Sstc; Zicntr).
+"""CSRs of U, S and M mode (Privileged ISA, "Control and Status Registers"; Sstc; Zicntr), and of floating point.
 
 A leaf is a slot of the hart's state; `pending` is the whole of mip, `time` the machine's time in ticks.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from rvhv.isa.expr import E, const, eq, leaf, ltu, ne, select
 from rvhv.isa.rows import CsrField, Registry, bits, write_fields
 
-MISA = 2 << 62 | sum(1 << (ord(letter) - ord("A")) for letter in "ABCHIMSU")
+MISA = 2 << 62 | sum(1 << (ord(letter) - ord("A")) for letter in "ABCDFHIMSU")
 
 SSIP, MSIP, STIP, MTIP, SEIP, MEIP = 1 << 1, 1 << 3, 1 << 5, 1 << 7, 1 << 9, 1 << 11
 VSSIP, VSTIP, VSEIP, SGEIP = 1 << 2, 1 << 6, 1 << 10, 1 << 12
@@ -21,6 +21,8 @@ EXCEPTIONS_DELEGABLE = sum(1 << c for c in (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12
 SV39, SV48, SV57 = 8, 9, 10
 TRANSLATION_MODES = (0, SV39, SV48, SV57)  # of satp and vsatp; hgatp's are the x4 variants under the same numbers
 STCE, PBMTE, ADUE = 63, 62, 61  # menvcfg and henvcfg
+FS, SD = 13, 63  # mstatus and vsstatus
+FS_DIRTY = 3 << FS
 PMP_ENTRIES = 16
 PMP_L, PMP_A, PMP_A_TOR, PMP_RW, PMP_DEFINED = 0x80, 3 << 3, 1 << 3, 3, 0x9F  # of a pmpcfg byte
 PMP_ADDRESS = (1 << 54) - 1
@@ -62,6 +64,27 @@ def translation_guards() -> tuple[tuple[E, str], ...]:
         (eq(v, 0) & eq(prv, 1) & bit("mstatus", 20), "illegal"),
         (v & eq(prv, 1) & bit("hstatus", 20), "virtual"),
     )
+
+
+def float_guards() -> tuple[tuple[E, str], ...]:
+    """Who may access fcsr: no one while floating point is off."""
+    off = eq(leaf("mstatus") & FS_DIRTY, 0) | (v & eq(leaf("vsstatus") & FS_DIRTY, 0))
+    return ((off, "illegal"),)
+
+
+def float_writes(fcsr: E) -> tuple[tuple[str, E], ...]:
+    """norm: a write of floating-point state makes FS Dirty, with V=1 that of vsstatus too."""
+    vsstatus = leaf("vsstatus")
+    return (
+        ("fcsr", fcsr),
+        ("mstatus", leaf("mstatus") | FS_DIRTY),
+        ("vsstatus", select(v, vsstatus | FS_DIRTY, vsstatus)),
+    )
+
+
+def with_sd(status: E) -> E:
+    """SD says that FS is Dirty; there is no other extension state."""
+    return status | (eq(status & FS_DIRTY, FS_DIRTY) << SD)
 
 
 def keep_if(*reserved: int):  # type: ignore[no-untyped-def]
@@ -130,11 +153,12 @@ def pmpaddr_write(i: int) -> E:
 
 
 STATUS_S: tuple[CsrField, ...] = (
-    bits("SIE", 1), bits("SPIE", 5), bits("SPP", 8), bits("SUM", 18), bits("MXR", 19), bits("UXL", 33, 32, fixed=2),
+    bits("SIE", 1), bits("SPIE", 5), bits("SPP", 8), bits("FS", FS + 1, FS), bits("SUM", 18), bits("MXR", 19),
+    bits("UXL", 33, 32, fixed=2),
 )  # fmt: skip
 STATUS_M: tuple[CsrField, ...] = (
     bits("SIE", 1), bits("MIE", 3), bits("SPIE", 5), bits("MPIE", 7), bits("SPP", 8), bits("MPP", 12, 11, warl=keep_if(2)),
-    bits("MPRV", 17), bits("SUM", 18), bits("MXR", 19), bits("TVM", 20), bits("TW", 21), bits("TSR", 22),
+    bits("FS", FS + 1, FS), bits("MPRV", 17), bits("SUM", 18), bits("MXR", 19), bits("TVM", 20), bits("TW", 21), bits("TSR", 22),
     bits("UXL", 33, 32, fixed=2), bits("SXL", 35, 34, fixed=2), bits("GVA", 38), bits("MPV", 39),
 )  # fmt: skip
 SSTATUS_MASK = sum(f.mask for f in STATUS_S)
@@ -154,6 +178,12 @@ def add_rows(isa: Registry) -> None:
         old = leaf(name)
         csr(name, number, writes=((name, (old & ~mask) | (value & mask)),), plain=plain)
 
+    # floating point
+    fcsr = leaf("fcsr")
+    csr("fflags", 0x001, read=fcsr & 31, writes=float_writes((fcsr & ~31) | (value & 31)), guards=float_guards(), plain=True)
+    csr("frm", 0x002, read=fcsr >> 5, writes=float_writes((fcsr & 31) | ((value & 7) << 5)), guards=float_guards(), plain=True)
+    csr("fcsr", 0x003, read=fcsr, writes=float_writes(value & 0xFF), guards=float_guards(), plain=True)
+
     # user counters
     csr("cycle", 0xC00, read=counter_while_inhibited("cycle", CY), guards=counter_guards(CY))
     csr("time", 0xC01, read=select(v, leaf("time") + leaf("htimedelta"), leaf("time")), guards=counter_guards(TM))
@@ -162,7 +192,7 @@ def add_rows(isa: Registry) -> None:
     # supervisor
     uxl_sxl = next(f.fixed << f.lo for f in STATUS_S if f.fixed)
     csr("sstatus", 0x100, *STATUS_S, vs="vsstatus",
-        read=leaf("mstatus") & (SSTATUS_MASK & ~(3 << 32)) | uxl_sxl,
+        read=with_sd(leaf("mstatus") & (SSTATUS_MASK & ~(3 << 32)) | uxl_sxl),
         writes=(("mstatus", write_fields(STATUS_M, value, leaf("mstatus"), only=[f.name for f in STATUS_S])),))  # fmt: skip
     s_view = leaf("mideleg") & S_INTERRUPTS
     csr("sie", 0x104, vs="vsie", read=leaf("mie") & s_view,
@@ -187,7 +217,8 @@ def add_rows(isa: Registry) -> None:
     constant("mimpid", 0xF13)
     csr("mhartid", 0xF14)
     constant("mconfigptr", 0xF15)
-    csr("mstatus", 0x300, *STATUS_M)
+    fixed = sum(f.fixed << f.lo for f in STATUS_M if f.fixed)
+    csr("mstatus", 0x300, *STATUS_M, read=with_sd(leaf("mstatus") | fixed))
     constant("misa", 0x301, MISA)
     masked("medeleg", 0x302, EXCEPTIONS_DELEGABLE, plain=True)
     old = leaf("mideleg")

@@ -8,6 +8,7 @@ made of indexed bytes, so that numba checks it.
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,7 +17,7 @@ import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
-from numba.core import cgutils
+from numba.core import callconv, cgutils
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
@@ -162,6 +163,68 @@ def _bit_operation(name: str) -> Any:
 clz, ctz, cpop, bswap, brev = (_bit_operation(n) for n in ("ctlz", "cttz", "ctpop", "bswap", "bitreverse"))
 
 
+def _host_float(bits: int, name: str) -> Any:
+    """The host's own operation (round to nearest, no exceptions) on bit patterns of `bits` bits at the low end of a uint64.
+
+    "sitofp" takes a signed integer."""
+    width, number = ir.IntType(bits), ir.DoubleType() if bits == 64 else ir.FloatType()
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        patterns = [builder.trunc(a, width) if bits < 64 else a for a in args]
+        numbers = [builder.bitcast(p, number) for p in patterns]
+        if name == "sitofp":
+            result = builder.sitofp(patterns[0], number)
+        elif name == "sqrt":
+            root = cgutils.get_or_insert_function(builder.module, ir.FunctionType(number, [number]), f"llvm.sqrt.f{bits}")
+            result = builder.call(root, numbers)
+        else:
+            result = getattr(builder, name)(*numbers)
+        pattern = builder.bitcast(result, width)
+        return builder.zext(pattern, ir.IntType(64)) if bits < 64 else pattern
+
+    if name in ("sqrt", "sitofp"):
+
+        @intrinsic
+        def one(typingctx, a):  # type: ignore[no-untyped-def]
+            return types.uint64(types.uint64), codegen
+
+        return one
+    if name == "fma":
+
+        @intrinsic
+        def three(typingctx, a, b, c):  # type: ignore[no-untyped-def]
+            return types.uint64(types.uint64, types.uint64, types.uint64), codegen
+
+        return three
+
+    @intrinsic
+    def two(typingctx, a, b):  # type: ignore[no-untyped-def]
+        return types.uint64(types.uint64, types.uint64), codegen
+
+    return two
+
+
+host_add64, host_sub64, host_mul64, host_div64, host_sqrt64, host_fma64 = (
+    _host_float(64, n) for n in ("fadd", "fsub", "fmul", "fdiv", "sqrt", "fma")
+)
+host_add32, host_sub32, host_mul32, host_div32, host_sqrt32, host_fma32 = (
+    _host_float(32, n) for n in ("fadd", "fsub", "fmul", "fdiv", "sqrt", "fma")
+)
+
+
+host_from_int64 = _host_float(64, "sitofp")
+
+
+def _has_fma() -> bool:
+    """Whether a fused multiply-add is one instruction of the CPU that is compiled for; a C library's may be wrong or slow."""
+    if platform.machine().lower() in ("arm64", "aarch64"):
+        return True
+    return bool(llvm.get_host_cpu_features().get("fma"))
+
+
+HOST_FMA = _has_fma()
+
+
 def _array_at(dtype: Any) -> Any:
     """An intrinsic: the array of `dtype` whose address and length lie at words `i` and `i + 1` of the context."""
     array_type = types.Array(dtype, 1, "C")
@@ -200,6 +263,23 @@ APART = ("interpret", "exec_", "decode_at", "fetch_cross", "load_slow", "store_s
 CODEGEN_LEVEL = 2
 
 
+class _CallSlots:
+    """numba's `cgutils` as its calling convention sees it.
+
+    It zeroes the slot of every call's result when a function is entered, and again before the call: only the second counts, but
+    in a function of many calls LLVM does not find that out."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(cgutils, name)
+
+    @staticmethod
+    def alloca_once(builder: Any, ty: Any, **more: Any) -> Any:
+        if more.get("zfill"):
+            return cgutils.alloca_once(builder, ty, **more)
+        with builder.goto_entry_block():
+            return builder.alloca(ty, **more)
+
+
 @contextmanager
 def _only_ir(codegen: Any) -> Iterator[None]:
     """Keep numba from generating native code for every function on the way to the one that is wanted.
@@ -210,10 +290,12 @@ def _only_ir(codegen: Any) -> Iterator[None]:
     codegen._add_module = lambda module: None
     codegen.set_env = lambda name, environment: None
     engine.finalize_object = lambda: None
+    callconv.cgutils = _CallSlots()
     try:
         yield
     finally:
         del codegen._add_module, codegen.set_env, engine.finalize_object
+        callconv.cgutils = cgutils
 
 
 # a C function of one pointer, which is what ctypes calls fastest: op, a and b are read from the context, the result is put there

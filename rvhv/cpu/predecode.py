@@ -3,9 +3,9 @@ nothing here needs numba.
 
     bits  0..13  op: number of the row (0: not decoded yet; see Special)
     bits 14..15  length in halfwords
-    bits 16..21  rd slot: 0 to 31, x_sink for x0
-    bits 22..26  rs1
-    bits 27..31  rs2
+    bits 16..21  rd slot: 0 to 31, x_sink for x0; of an F register the low five bits are its number
+    bits 22..26  rs1 or frs1
+    bits 27..31  rs2 or frs2
     bits 32..63  every other field of the encoding, low bits first; `imm` alone and signed where the row has one
 """
 
@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from rvhv.cpu.state import SLOT
-from rvhv.isa.rows import Csr, Insn, Registry, most_specific_first
+from rvhv.isa.rows import DESTINATIONS, Csr, Insn, Registry, most_specific_first
 
 OP_MASK = (1 << 14) - 1
 HALFWORDS_SHIFT, RD_SHIFT, RS1_SHIFT, RS2_SHIFT, IMM_SHIFT = 14, 16, 22, 27, 32
-REGISTER_SHIFT = {"rs1": RS1_SHIFT, "rs2": RS2_SHIFT}
+REGISTER_SHIFT = {"rs1": RS1_SHIFT, "rs2": RS2_SHIFT, "frs1": RS1_SHIFT, "frs2": RS2_SHIFT}
 
 
 class Special(IntEnum):
@@ -55,13 +55,13 @@ class Place:
 
 
 def placement(insn: Insn) -> dict[str, Place]:
-    """The place of every field of an instruction's encoding but rd."""
+    """The place of every field of an instruction's encoding but rd and frd."""
     places = {}
     position = IMM_SHIFT
     for f in insn.encoding.fields:
         if f.name in REGISTER_SHIFT:
             places[f.name] = Place(REGISTER_SHIFT[f.name], 5, False)
-        elif f.name != "rd":
+        elif f.name not in DESTINATIONS:
             width = 32 if f.signed else f.bits
             places[f.name] = Place(position, width, f.signed)
             position += width
@@ -73,11 +73,15 @@ def op_numbers(isa: Registry) -> dict[str, int]:
     return {name: FIRST_OP + i for i, name in enumerate(isa.insns)}
 
 
+def destination(fields: dict[str, int]) -> int:
+    """What the rd bits of a predecoded word hold."""
+    return next((fields[name] for name in DESTINATIONS if name in fields), 0) or SLOT["x_sink"]
+
+
 def pack(isa: Registry, insn: Insn, fields: dict[str, int], length: int) -> int:
     """The predecoded word of an instruction with these field values."""
     word = op_numbers(isa)[insn.name] | (length // 2) << HALFWORDS_SHIFT
-    rd = fields.get("rd", 0)
-    word |= (rd or SLOT["x_sink"]) << RD_SHIFT
+    word |= destination(fields) << RD_SHIFT
     for name, place in placement(insn).items():
         word |= (fields[name] & ((1 << place.width) - 1)) << place.shift
     return word
@@ -96,7 +100,7 @@ def _compressed_words(isa: Registry) -> list[int]:
             fields = row.encoding.extract(row.encoding.match | value)
             if row.where(fields):
                 expanded = row.expand(fields)
-                word = base | (expanded.get("rd", 0) or SLOT["x_sink"]) << RD_SHIFT
+                word = base | destination(expanded) << RD_SHIFT
                 for name, place in mine.items():
                     word |= (expanded[name] & ((1 << place.width) - 1)) << place.shift
                 words[row.encoding.match | value] = word
@@ -152,7 +156,8 @@ def csr_word(isa: Registry, csr: Csr) -> int:
 
 def _decode_row(insn: Insn, op: int) -> list[int]:
     e = insn.encoding
-    flags = sum(flag for name, flag in (("rd", HAS_RD), ("rs1", HAS_RS1), ("rs2", HAS_RS2)) if name in e.by_name)
+    bits = {"rd": HAS_RD, "rs1": HAS_RS1, "rs2": HAS_RS2, "frd": HAS_RD, "frs1": HAS_RS1, "frs2": HAS_RS2}
+    flags = sum(flag for name, flag in bits.items() if name in e.by_name)
     slices, sign = list[int](), 0
     for name, place in placement(insn).items():
         if name in REGISTER_SHIFT:

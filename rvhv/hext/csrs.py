@@ -20,6 +20,7 @@ from rvhv.cpu.csrs import (
     satp_write,
     timer_guards,
     value,
+    with_sd,
 )
 from rvhv.isa.expr import MASK64, E, const, eq, leaf, select
 from rvhv.isa.rows import Registry, bits
@@ -61,7 +62,8 @@ def add_rows(isa: Registry) -> None:
         guards=((eq(leaf("v"), 0) & eq(leaf("prv"), 1) & bit("mstatus", 20), "illegal"),))  # fmt: skip
     isa.constant("hgeip", 0xE12)
 
-    csr("vsstatus", 0x200, *STATUS_S)
+    fixed = sum(f.fixed << f.lo for f in STATUS_S if f.fixed)
+    csr("vsstatus", 0x200, *STATUS_S, read=with_sd(leaf("vsstatus") | fixed))
     vs_view = leaf("hideleg") & VS_INTERRUPTS
     csr("vsie", 0x204, read=(leaf("mie") & vs_view) >> 1,
         writes=(("mie", (leaf("mie") & (vs_view ^ const(-1))) | ((value << 1) & vs_view)),))  # fmt: skip

@@ -96,7 +96,41 @@ class Call:
     memory: bool = False
 
 
-Effect = Load | Store | Amo | LoadReserved | StoreConditional | CsrAccess | Branch | Jump | Call
+@dataclass(frozen=True)
+class UseFloat:
+    """t = the rounding mode: `rm`, or fcsr.frm where that is 7. Illegal when it is reserved or floating point is off.
+
+    Off is what mstatus.FS says, and when V=1 vsstatus.FS too. Every row with an F register has this effect, first of all."""
+
+    temp: str
+    rm: E
+
+
+@dataclass(frozen=True)
+class Float:
+    """t = what operation `op` of `FLOAT_OPS` gives in format `fmt`; its flags are accrued in fcsr.
+
+    Numbers are as F registers hold them: a narrower format boxed in ones, and what is not boxed read as the canonical NaN."""
+
+    temp: str
+    op: str
+    fmt: str
+    mode: E
+    args: tuple[E, ...]
+
+
+FLOAT_MODE = "mode"  # the temporary of UseFloat
+FLOAT_FORMATS = ("s", "d", "h")  # numbered as the fmt field of encodings
+# operation: number of operands. madd is a*b+c, msub a*b-c, nmsub -(a*b)+c, nmadd -(a*b)-c, rounded once; to.w .. to.lu give an
+# integer; from.w .. from.lu take one, from.s .. from.h a number of that format
+FLOAT_OPS = {
+    "add": 2, "sub": 2, "mul": 2, "div": 2, "sqrt": 1, "madd": 3, "msub": 3, "nmsub": 3, "nmadd": 3,
+    "sgnj": 2, "sgnjn": 2, "sgnjx": 2, "min": 2, "max": 2, "eq": 2, "lt": 2, "le": 2, "class": 1,
+    "to.w": 1, "to.wu": 1, "to.l": 1, "to.lu": 1, "from.w": 1, "from.wu": 1, "from.l": 1, "from.lu": 1,
+    "from.s": 1, "from.d": 1, "from.h": 1,
+}  # fmt: skip
+
+Effect = Load | Store | Amo | LoadReserved | StoreConditional | CsrAccess | Branch | Jump | Call | UseFloat | Float
 
 
 class Recorder:
@@ -137,6 +171,15 @@ class Recorder:
     def csr(self, csr: E, update: Callable[[E], E], *, reads: Operand, writes: Operand) -> E:
         temp = self._temp()
         self.effects.append(CsrAccess(temp, csr, update(leaf(temp)), lift(reads), lift(writes)))
+        return leaf(temp)
+
+    def use_float(self, rm: E) -> None:
+        """Recorded by the registry, not by rows."""
+        self.effects.append(UseFloat(FLOAT_MODE, rm))
+
+    def fp(self, op: str, fmt: str, *args: Operand) -> E:
+        temp = self._temp()
+        self.effects.append(Float(temp, op, fmt, leaf(FLOAT_MODE), tuple(lift(a) for a in args)))
         return leaf(temp)
 
     def branch(self, cond: E, target: E) -> None:

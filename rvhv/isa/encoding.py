@@ -1,9 +1,9 @@
 """Encodings: one string in the manual's notation is the decoder, the encoder and the field layout of an instruction.
 
 `"imm[11:5] rs2 rs1 010 imm[4:0] 0100011"` reads from bit 31 down. A token is either fixed bits or a field:
-`rd rs1 rs2 rs3` (5-bit registers), `rd' rs1' rs2'` (3 bits, registers 8 to 15), `name[7:3|1]` (the bits of a
-value that this token holds), `name:WIDTH` (a plain unsigned field). `imm` is sign-extended from its highest bit,
-every other field is unsigned.
+`rd rs1 rs2` and `frd frs1 frs2 frs3` (5-bit X and F registers), `rd' rs1' frd' ...` (3 bits, registers 8 to 15),
+`name[7:3|1]` (the bits of a value that this token holds), `name:WIDTH` (a plain unsigned field). `imm` is sign-extended from its
+highest bit, every other field is unsigned.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
-REGISTER_WIDTH = {"rd": 5, "rs1": 5, "rs2": 5, "rs3": 5, "rd'": 3, "rs1'": 3, "rs2'": 3}
+REGISTER_WIDTH = {"rd": 5, "rs1": 5, "rs2": 5, "frd": 5, "frs1": 5, "frs2": 5, "frs3": 5}
+REGISTER_WIDTH |= {f"{name}'": 3 for name in REGISTER_WIDTH}
 SIGNED_FIELDS = frozenset({"imm"})
 
 

@@ -12,14 +12,16 @@ from rvhv.isa.encoding import Encoding, parse_encoding
 from rvhv.isa.expr import MASK64, E, const, leaf, lift
 
 Semantics = Callable[..., "E | None"]
-REGISTER_OPERANDS = frozenset({"rd", "rs1", "rs2", "rs3"})
+REGISTER_OPERANDS = frozenset({"rd", "rs1", "rs2"})
+FLOAT_OPERANDS = frozenset({"frd", "frs1", "frs2", "frs3"})
+DESTINATIONS = ("rd", "frd")
 # besides the operands: rd_value is what rd holds before the instruction
 CONTEXT_LEAVES = frozenset({"pc", "npc", "rd_index", "rs1_index", "rs2_index", "rd_value"})
 
 
 @dataclass(frozen=True)
 class Insn:
-    """An instruction. `syntax` is its assembly operands, e.g. "rd, imm(rs1)"; `result` is what rd gets (None: nothing).
+    """An instruction. `syntax` is its assembly operands, e.g. "rd, imm(rs1)"; `result` is what rd or frd gets (None: nothing).
     `overrides` names the instruction of which this one is a special case: its words mean this one instead."""
 
     name: str
@@ -40,6 +42,10 @@ class Insn:
     def idle(self) -> bool:
         """It does nothing at all: a hint or a fence."""
         return not self.effects and self.result is None
+
+    @cached_property
+    def uses_float(self) -> bool:
+        return not FLOAT_OPERANDS.isdisjoint(self.encoding.by_name)
 
     @cached_property
     def calls(self) -> bool:
@@ -186,6 +192,8 @@ class Registry:
         """Add an instruction; `semantics` is called once with leaves for the operands it names (and `m`, the recorder)."""
         parsed = parse_encoding(encoding)
         recorder = Recorder()
+        if not FLOAT_OPERANDS.isdisjoint(parsed.by_name):
+            recorder.use_float(leaf("rm") if "rm" in parsed.by_name else const(0))
         arguments: dict[str, object] = {}
         for parameter, declared in inspect.signature(semantics).parameters.items():
             if declared.default is not inspect.Parameter.empty:

@@ -4,9 +4,23 @@ from __future__ import annotations
 
 from itertools import combinations
 
-from rvhv.isa.effects import Amo, Branch, Call, CsrAccess, Jump, Load, LoadReserved, Store, StoreConditional
+from rvhv.isa.effects import (
+    FLOAT_FORMATS,
+    FLOAT_OPS,
+    Amo,
+    Branch,
+    Call,
+    CsrAccess,
+    Float,
+    Jump,
+    Load,
+    LoadReserved,
+    Store,
+    StoreConditional,
+    UseFloat,
+)
 from rvhv.isa.expr import INT64_MIN, MASK64, OPS, E, const, node, select
-from rvhv.isa.rows import CONTEXT_LEAVES, Insn, Registry
+from rvhv.isa.rows import CONTEXT_LEAVES, DESTINATIONS, Insn, Registry
 
 Problem = str
 
@@ -68,7 +82,22 @@ def _effect_inputs(effect: object) -> list[E]:
             return [target]
         case Call(args=args):
             return list(args)
+        case UseFloat(rm=rm):
+            return [rm]
+        case Float(mode=mode, args=args):
+            return [mode, *args]
     raise TypeError(effect)
+
+
+def _float_problems(effect: Float) -> list[Problem]:
+    problems = []
+    if effect.fmt not in FLOAT_FORMATS:
+        problems.append(f"unknown format {effect.fmt}")
+    if effect.op not in FLOAT_OPS:
+        problems.append(f"unknown floating-point operation {effect.op}")
+    elif len(effect.args) != FLOAT_OPS[effect.op]:
+        problems.append(f"{effect.op} takes {FLOAT_OPS[effect.op]} operands, not {len(effect.args)}")
+    return problems
 
 
 def check_insn(insn: Insn) -> list[Problem]:
@@ -81,11 +110,15 @@ def check_insn(insn: Insn) -> list[Problem]:
         covered |= f.insn_mask
     if covered != (1 << 8 * insn.encoding.length) - 1:
         problems.append("its encoding leaves bits undefined")
-    leaves = set(insn.encoding.by_name) - {"rd"} | set(CONTEXT_LEAVES)
+    leaves = set(insn.encoding.by_name) - set(DESTINATIONS) | set(CONTEXT_LEAVES)
     transfers = 0
+    if insn.uses_float and not (insn.effects and isinstance(insn.effects[0], UseFloat)):
+        problems.append("has an F register but does not begin by using floating point")
     for position, effect in enumerate(insn.effects):
         for e in _effect_inputs(effect):
             problems += check_expr(e, leaves)
+        if isinstance(effect, Float):
+            problems += _float_problems(effect)
         temp = getattr(effect, "temp", None)
         if temp is not None:
             if temp in leaves:
@@ -102,7 +135,7 @@ def check_insn(insn: Insn) -> list[Problem]:
     if writes_memory > 1 or transfers > 1:
         problems.append("writes one destination more than once")
     if insn.result is not None:
-        if "rd" not in insn.encoding.by_name:
+        if insn.encoding.by_name.keys().isdisjoint(DESTINATIONS):
             problems.append("has a result but no rd")
         problems += check_expr(insn.result, leaves)
     return [f"{insn.name}: {p}" for p in problems]

@@ -88,8 +88,9 @@ class Row:
 
     @property
     def plain(self) -> bool:
-        """Neither a helper nor a CSR: registers, memory and pc are all it touches."""
-        return not self.insn.privileged and not any(isinstance(e, Call | CsrAccess) for e in self.insn.effects)
+        """Neither a helper nor a CSR nor floating point: X registers, memory and pc are all it touches."""
+        insn = self.insn
+        return not (insn.uses_float or insn.privileged or any(isinstance(e, Call | CsrAccess) for e in insn.effects))
 
 
 def rows(registry: Registry) -> list[Row]:

@@ -21,12 +21,25 @@ from numba import types
 from rvhv.core.registry import ISA
 from rvhv.cpu import njit as ops
 from rvhv.cpu.bits import clmul
-from rvhv.isa.effects import Amo, Branch, Call, CsrAccess, Jump, Load, LoadReserved, Store, StoreConditional
+from rvhv.isa.effects import (
+    FLOAT_FORMATS,
+    Amo,
+    Branch,
+    Call,
+    CsrAccess,
+    Float,
+    Jump,
+    Load,
+    LoadReserved,
+    Store,
+    StoreConditional,
+    UseFloat,
+)
 from rvhv.isa.expr import MASK64, E, signed
-from rvhv.isa.render.llvm import CALLS, I64, VIA, RowBuilder, build_row, lift, row_leaves
+from rvhv.isa.render.llvm import CALLS, I64, OP_NAMES, VIA, RowBuilder, build_row, lift, row_leaves
 from rvhv.isa.render.numba_src import expr_source
 from rvhv.isa.render.oracle import compile_row
-from rvhv.isa.rows import CONTEXT_LEAVES, Insn, Registry
+from rvhv.isa.rows import CONTEXT_LEAVES, FLOAT_OPERANDS, REGISTER_OPERANDS, Insn, Registry
 from tests.diff.states import EDGES, SCALE, SEED, rng_for, value
 
 Log = list[tuple[object, ...]]
@@ -41,7 +54,7 @@ def leaf_cases(insn: Insn) -> list[dict[str, int]]:
     fields = insn.encoding.by_name
 
     def draw(name: str) -> int:
-        if name in ("rs1", "rs2", "rs3", "rd_value", "pc", "npc"):
+        if name in REGISTER_OPERANDS | FLOAT_OPERANDS | {"rd_value", "pc", "npc"}:
             return value(rng)
         if name.endswith("_index"):
             return rng.choice((0, rng.randrange(32)))
@@ -61,6 +74,9 @@ def leaf_cases(insn: Insn) -> list[dict[str, int]]:
     return cases + [{n: draw(n) for n in names} for _ in range(int(40 * SCALE))]
 
 
+ANSWERED = ("load", "amo_load", "lr", "sc", "csr_read", "use_float", "float_op")
+
+
 @dataclass
 class Recording:
     """A port that logs what it is asked for and answers from `answers`."""
@@ -69,7 +85,7 @@ class Recording:
     log: Log = field(default_factory=list)
 
     def _answer(self) -> int:
-        return self.answers[sum(entry[0] in ("load", "amo_load", "lr", "sc", "csr_read") for entry in self.log) - 1]
+        return self.answers[sum(entry[0] in ANSWERED for entry in self.log) - 1]
 
     def load(self, addr: int, size: int, signed: bool, via: str) -> int:
         self.log.append(("load", addr, size, int(signed), VIA.index(via)))
@@ -97,6 +113,14 @@ class Recording:
         old = self._answer()
         self.log.append(("csr_write", csr, update(old), writes))
         return old
+
+    def use_float(self, rm: int) -> int:
+        self.log.append(("use_float", rm))
+        return self._answer()
+
+    def float_op(self, op: str, fmt: str, mode: int, args: tuple[int, ...]) -> int:
+        self.log.append(("float_op", OP_NAMES.index(op), FLOAT_FORMATS.index(fmt), mode, *[*args, 0, 0][:3]))
+        return self._answer()
 
     def call(self, helper: str, args: tuple[int, ...]) -> int | None:
         self.log.append((helper, *args))
@@ -271,6 +295,10 @@ def expressions(insn: Insn) -> list[E]:
                 found.append(target)
             case Call(args=args):
                 found += args
+            case UseFloat(rm=rm):
+                found.append(rm)
+            case Float(mode=mode, args=args):
+                found += [mode, *args]
     return found + ([] if insn.result is None else [insn.result])
 
 
@@ -303,6 +331,11 @@ def log_of(insn: Insn, values: list[int], leaves: Mapping[str, int]) -> Log:
             case Call(helper=helper, args=args):
                 log.append((helper, *(next(take) for _ in args)))
                 following = HELPER_TARGET
+            case UseFloat():
+                log.append(("use_float", next(take)))
+            case Float(op=op, fmt=fmt, args=args):
+                mode, *operands = (next(take) for _ in range(1 + len(args)))
+                log.append(("float_op", OP_NAMES.index(op), FLOAT_FORMATS.index(fmt), mode, *[*operands, 0, 0][:3]))
     return [*log, ("rd", None if insn.result is None else next(take)), ("next", following)]
 
 

@@ -186,7 +186,7 @@ def test_vs_timer_interrupt_is_taken_at_its_own_step(bare: Bare) -> None:
         ("vsatp", 9 << 60 | 5, 9 << 60 | 5),
         ("hcounteren", (1 << 64) - 1, 7),
         ("henvcfg", (1 << 64) - 1, 0xF1),  # menvcfg.STCE is 0
-        ("vsstatus", (1 << 64) - 1, 2 << 32 | 0xC0122),
+        ("vsstatus", (1 << 64) - 1, 1 << 63 | 2 << 32 | 0xC6122),  # SD, because FS is Dirty
         ("hgeie", 2, 0),
         ("medeleg", (1 << 64) - 1, 0xF0B7FF),
         ("mideleg", 0, 0x444),

@@ -18,7 +18,7 @@ LEVELS = {8: 3, 9: 4, 10: 5}
 
 @dataclass(frozen=True)
 class Refused(Exception):
-    """The trap an access raises: cause, gpa (guest-page faults only), and the pseudo-instruction if it was to a VS-stage table."""
+    """The trap of an access: cause, gpa (guest-page faults only), the pseudo-instruction if it was to a VS-stage table."""
 
     cause: int
     gpa: int = 0

@@ -17,13 +17,16 @@ from rvhv.isa.expr import MASK64, signed
 from rvhv.isa.render.syntax import (
     AQRL_SUFFIX,
     FENCE_SET,
+    FLOAT_REGISTER_NUMBER,
     PLACEHOLDER_FIELD,
     PSEUDO,
     REGISTER_NUMBER,
+    ROUNDING_DEFAULT,
+    ROUNDING_MODES,
     is_register,
     tokens,
 )
-from rvhv.isa.rows import Registry
+from rvhv.isa.rows import FLOAT_OPERANDS, Registry
 
 DATA_BYTES = {".byte": 1, ".half": 2, ".2byte": 2, ".word": 4, ".4byte": 4, ".dword": 8, ".8byte": 8}
 ZERO_FILL = frozenset({".zero", ".space"})
@@ -50,6 +53,7 @@ class _Form:
     syntax: str
     encoding: Encoding
     fixed: Mapping[str, int]
+    same: Mapping[str, str]
 
 
 @cache
@@ -57,7 +61,11 @@ def _operand_pattern(syntax: str) -> re.Pattern[str]:
     parts: list[str] = []
     toks = tokens(syntax)
     for i, (placeholder, text) in enumerate(toks):
-        if placeholder:
+        if i + 1 < len(toks) and toks[i + 1][1] in ROUNDING_DEFAULT:
+            continue  # its comma
+        if text in ROUNDING_DEFAULT:
+            parts.append(rf"(?:,\s*(?P<{text}>\w+))?")
+        elif placeholder:
             optional = i + 1 < len(toks) and toks[i + 1][1] == "(" and not is_register(text)
             parts.append(f"(?P<{text}>[^,()]{'*' if optional else '+'})")
         elif text == "(" and (i == 0 or toks[i - 1][1] == ","):
@@ -96,16 +104,16 @@ class Assembler:
         self._registry = registry
         self._forms: dict[str, list[_Form]] = {}
         for insn in registry.insns.values():
-            self._add_form(insn.name, insn.syntax, insn.encoding, {})
+            self._add_form(insn.name, insn.syntax, insn.encoding, {}, {})
         for row in registry.compressed.values():
-            self._add_form(row.name, row.syntax, row.encoding, {})
+            self._add_form(row.name, row.syntax, row.encoding, {}, {})
         for pseudo in PSEUDO:
             base = registry.insns.get(pseudo.base) or registry.compressed.get(pseudo.base)
             if base is None or (pseudo.base in registry.compressed and not pseudo.name.startswith("c.")):
                 continue  # a compressed encoding is never chosen for a plain name
             if all(isinstance(v, int) or v in registry.csrs for v in pseudo.fixed.values()):
                 fixed = {f: v if isinstance(v, int) else registry.csrs[v].number for f, v in pseudo.fixed.items()}
-                self._add_form(pseudo.name, pseudo.syntax, base.encoding, fixed)
+                self._add_form(pseudo.name, pseudo.syntax, base.encoding, fixed, pseudo.same)
 
     def assemble(self, line: str, pc: int | None = None) -> int:
         """One instruction's word; a branch target is an address when `pc` is given, else an offset. Raises AsmError."""
@@ -213,12 +221,14 @@ class Assembler:
 
     # -- one instruction
 
-    def _add_form(self, name: str, syntax: str, encoding: Encoding, fixed: Mapping[str, int]) -> None:
+    def _add_form(
+        self, name: str, syntax: str, encoding: Encoding, fixed: Mapping[str, int], same: Mapping[str, str]
+    ) -> None:
         if "aqrl" in encoding.by_name:
             for value, suffix in enumerate(AQRL_SUFFIX):
-                self._forms.setdefault(name + suffix, []).append(_Form(syntax, encoding, {**fixed, "aqrl": value}))
+                self._forms.setdefault(name + suffix, []).append(_Form(syntax, encoding, {**fixed, "aqrl": value}, same))
         else:
-            self._forms.setdefault(name, []).append(_Form(syntax, encoding, fixed))
+            self._forms.setdefault(name, []).append(_Form(syntax, encoding, fixed, same))
 
     def _insn(self, mnemonic: str, operands: str, pc: int | None, table: Mapping[str, int]) -> bytes:
         forms = self._forms.get(mnemonic)
@@ -234,7 +244,8 @@ class Assembler:
                 values = dict.fromkeys(form.encoding.by_name, 0) | dict(form.fixed)
                 for placeholder, text in match.groupdict().items():
                     field = PLACEHOLDER_FIELD.get(placeholder, placeholder)
-                    values[field] = self._operand(placeholder, text.strip(), pc, table)
+                    values[field] = self._operand(placeholder, (text or "").strip(), pc, table)
+                values |= {field: values[other] for field, other in form.same.items()}
                 word = form.encoding.build(values)
                 self._check_where(mnemonic, form, values)
                 return word.to_bytes(form.encoding.length, "little")
@@ -250,10 +261,18 @@ class Assembler:
             raise AsmError("these operands are a reserved encoding")
 
     def _operand(self, placeholder: str, text: str, pc: int | None, table: Mapping[str, int]) -> int:
+        if placeholder in FLOAT_OPERANDS:
+            if text not in FLOAT_REGISTER_NUMBER:
+                raise AsmError(f"{text} is not a floating-point register")
+            return FLOAT_REGISTER_NUMBER[text]
         if is_register(placeholder):
             if text not in REGISTER_NUMBER:
                 raise AsmError(f"{text} is not a register")
             return REGISTER_NUMBER[text]
+        if placeholder in ROUNDING_DEFAULT:
+            if text and text not in ROUNDING_MODES:
+                raise AsmError(f"{text} is not a rounding mode")
+            return ROUNDING_MODES[text] if text else ROUNDING_DEFAULT[placeholder]
         if placeholder == "csr":
             row = self._registry.csrs.get(text)
             return row.number if row is not None else self._value(text, table, pc)

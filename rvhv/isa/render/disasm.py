@@ -3,8 +3,22 @@
 from __future__ import annotations
 
 from rvhv.isa.expr import MASK64
-from rvhv.isa.render.syntax import AQRL_SUFFIX, FENCE_SET, PSEUDO, REGISTERS, Pseudo, is_register, shown_fields, tokens
-from rvhv.isa.rows import Registry
+from rvhv.isa.render.syntax import (
+    AQRL_SUFFIX,
+    FENCE_SET,
+    FLOAT_REGISTERS,
+    PSEUDO,
+    REGISTERS,
+    ROUNDING_DEFAULT,
+    ROUNDING_MODES,
+    Pseudo,
+    is_register,
+    shown_fields,
+    tokens,
+)
+from rvhv.isa.rows import FLOAT_OPERANDS, Registry
+
+ROUNDING_NAMES = {number: name for name, number in ROUNDING_MODES.items()}
 
 
 class Disassembler:
@@ -52,8 +66,9 @@ class Disassembler:
         for alias in self._aliases.get(base, ()):
             if self._pseudo and alias.name.startswith("c."):
                 continue
-            if all(fields[f] == self._fixed(v) for f, v in alias.fixed.items()):
-                shown = {f: v for f, v in fields.items() if f not in alias.fixed}
+            same = all(fields[f] == fields[other] for f, other in alias.same.items())
+            if same and all(fields[f] == self._fixed(v) for f, v in alias.fixed.items()):
+                shown = {f: v for f, v in fields.items() if f not in alias.fixed and f not in alias.same}
                 if (text := self._plain(alias.name, alias.syntax, shown, pc)) is not None:
                     return text
         return None
@@ -67,8 +82,11 @@ class Disassembler:
         if "aqrl" in hidden:
             name += AQRL_SUFFIX[fields["aqrl"]]
             hidden.remove("aqrl")
-        if any(fields[f] for f in hidden):
+        if any(fields[f] for f in hidden) or fields.get("rm", 0) not in ROUNDING_NAMES:
             return None
+        for placeholder, default in ROUNDING_DEFAULT.items():
+            if syntax.endswith(", " + placeholder) and fields["rm"] == default:
+                syntax = syntax.removesuffix(", " + placeholder)
         operands = "".join(
             self._operand(text, fields, pc) if placeholder else (", " if text == "," else text)
             for placeholder, text in tokens(syntax)
@@ -76,6 +94,10 @@ class Disassembler:
         return f"{name} {operands}" if operands else name
 
     def _operand(self, placeholder: str, fields: dict[str, int], pc: int | None) -> str:
+        if placeholder in FLOAT_OPERANDS:
+            return FLOAT_REGISTERS[fields[placeholder]]
+        if placeholder in ROUNDING_DEFAULT:
+            return ROUNDING_NAMES[fields["rm"]]
         if is_register(placeholder):
             return REGISTERS[fields[placeholder]]
         if placeholder == "target":

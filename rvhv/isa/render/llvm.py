@@ -14,19 +14,23 @@ from llvmlite import ir
 
 from rvhv.errors import InternalError
 from rvhv.isa.effects import (
+    FLOAT_FORMATS,
+    FLOAT_OPS,
     Amo,
     Branch,
     Call,
     CsrAccess,
     Effect,
+    Float,
     Jump,
     Load,
     LoadReserved,
     Store,
     StoreConditional,
+    UseFloat,
 )
 from rvhv.isa.expr import MASK64, OPS, E, const
-from rvhv.isa.rows import CONTEXT_LEAVES, Insn
+from rvhv.isa.rows import CONTEXT_LEAVES, DESTINATIONS, Insn
 
 I1, I8, I16, I32, I64, I128 = (ir.IntType(n) for n in (1, 8, 16, 32, 64, 128))
 PTR = ir.PointerType()
@@ -64,8 +68,16 @@ class Sink(Protocol):
     def csr(self, csr: Value, update: Callable[[Value], Value], reads: Value, writes: Value) -> Value: ...
     def call(self, helper: str, args: tuple[Value, ...]) -> None: ...
 
+    def use_float(self, rm: Value) -> Value:
+        """The rounding mode; leaves the block when the instruction is illegal."""
+
+    def float_op(self, op: str, fmt: str, mode: Value, args: tuple[Value, ...]) -> Value: ...
+
     def write_rd(self, value: Value) -> None:
         """Comes after every effect that can fail and before control moves."""
+
+    def write_frd(self, value: Value) -> None:
+        """The same for an F register; FS becomes Dirty."""
 
     def branch(self, cond: Value, target: Value) -> None:
         """`cond` is an i1, or an int when it is known."""
@@ -101,7 +113,8 @@ class RowBuilder:
                 case _:
                     self._effect(effect)
         if insn.result is not None:
-            self.sink.write_rd(self.value(insn.result))
+            write = self.sink.write_frd if "frd" in insn.encoding.by_name else self.sink.write_rd
+            write(self.value(insn.result))
         if transfer is not None:
             transfer()
 
@@ -123,6 +136,10 @@ class RowBuilder:
                 self._define(temp, old)
             case Call(helper, args):
                 sink.call(helper, tuple(value(a) for a in args))
+            case UseFloat(temp, rm):
+                self._define(temp, sink.use_float(value(rm)))
+            case Float(temp, op, fmt, mode, args):
+                self._define(temp, sink.float_op(op, fmt, value(mode), tuple(value(a) for a in args)))
             case _:
                 raise InternalError(f"no LLVM for {effect}")
 
@@ -271,7 +288,10 @@ CALLS = {
     "sc": (I64, (I64, I64, I64)),  # addr, value, size
     "csr_read": (I64, (I64, I64)),  # number, whether it reads
     "csr_write": (ir.VoidType(), (I64, I64, I64)),  # number, value, whether it writes
+    "use_float": (I64, (I64,)),  # rm; returns the rounding mode
+    "float_op": (I64, (I64, I64, I64, I64, I64, I64)),  # op, format (their indices), mode, three operands
 }
+OP_NAMES = tuple(FLOAT_OPS)
 VIA = ("data", "hlv", "hlvx", "hsv")
 
 
@@ -281,8 +301,8 @@ def _declare(module: ir.Module, name: str, result: ir.Type, arguments: Iterable[
 
 
 class CallSink:
-    """A row as a function of its own: `i64 row_<name>(state, rd*, operand leaves...)` returns the next pc and stores rd's value
-    through the pointer; effects call the functions of `CALLS`, and helpers `helper_<name>`, with `state` first."""
+    """A row as a function of its own: `i64 row_<name>(state, rd*, operand leaves...)` returns the next pc and stores rd's or
+    frd's value through the pointer; effects call the functions of `CALLS`, and helpers `helper_<name>`, with `state` first."""
 
     def __init__(self, module: ir.Module, insn: Insn) -> None:
         self.leaves = row_leaves(insn)
@@ -327,8 +347,17 @@ class CallSink:
         function = _declare(self.builder.module, f"helper_{helper}", I64, [I64 for _ in args])
         self._next = self.builder.call(function, [self._state, *(lift(a) for a in args)])
 
+    def use_float(self, rm: Value) -> Value:
+        return self._call("use_float", rm)
+
+    def float_op(self, op: str, fmt: str, mode: Value, args: tuple[Value, ...]) -> Value:
+        operands = [*args, 0, 0][:3]
+        return self._call("float_op", OP_NAMES.index(op), FLOAT_FORMATS.index(fmt), mode, *operands)
+
     def write_rd(self, value: Value) -> None:
         self.builder.store(lift(value), self._rd)
+
+    write_frd = write_rd
 
     def branch(self, cond: Value, target: Value) -> None:
         i1 = ir.Constant(I1, cond) if isinstance(cond, int) else cond
@@ -343,7 +372,7 @@ class CallSink:
 
 def row_leaves(insn: Insn) -> list[str]:
     """The operand leaves of a row's function, in the order of its arguments."""
-    return [*(f.name for f in insn.encoding.fields if f.name != "rd"), *sorted(CONTEXT_LEAVES)]
+    return [*(f.name for f in insn.encoding.fields if f.name not in DESTINATIONS), *sorted(CONTEXT_LEAVES)]
 
 
 def build_row(module: ir.Module, insn: Insn) -> ir.Function:

@@ -17,20 +17,25 @@ from rvhv.isa.effects import (
     Call,
     CsrAccess,
     Effect,
+    Float,
     Jump,
     Load,
     LoadReserved,
     Store,
     StoreConditional,
+    UseFloat,
 )
 from rvhv.isa.expr import MASK64, OPS, E
-from rvhv.isa.rows import REGISTER_OPERANDS, Csr, Insn, Registry
+from rvhv.isa.render import oracle_float
+from rvhv.isa.rows import DESTINATIONS, FLOAT_OPERANDS, REGISTER_OPERANDS, Csr, Insn, Registry
 
 U, S, M = 0, 1, 3
 MSTATUS_SIE, MSTATUS_MIE, MSTATUS_SPIE, MSTATUS_MPIE, MSTATUS_SPP = 1 << 1, 1 << 3, 1 << 5, 1 << 7, 1 << 8
 MSTATUS_MPP_LO, MSTATUS_MPP = 11, 3 << 11
 MSTATUS_MPRV, MSTATUS_TVM, MSTATUS_TW, MSTATUS_TSR = 1 << 17, 1 << 20, 1 << 21, 1 << 22
 MSTATUS_GVA, MSTATUS_MPV = 1 << 38, 1 << 39
+STATUS_FS = 3 << 13
+DYNAMIC_ROUNDING = 7
 HSTATUS_GVA, HSTATUS_SPV = 1 << 6, 1 << 7
 INTERRUPT = 1 << 63
 # Privileged ISA, "Machine Interrupt Registers": the order in which simultaneous interrupts for one mode are taken
@@ -61,6 +66,8 @@ class Port(Protocol):
     def lr(self, addr: int, size: int) -> int: ...
     def sc(self, addr: int, value: int, size: int) -> int: ...
     def csr(self, csr: int, update: Callable[[int], int], reads: int, writes: int) -> int: ...
+    def use_float(self, rm: int) -> int: ...
+    def float_op(self, op: str, fmt: str, mode: int, args: tuple[int, ...]) -> int: ...
     def call(self, helper: str, args: tuple[int, ...]) -> int | None:
         """The next pc, or None to go on."""
 
@@ -105,6 +112,10 @@ def _effect_source(effect: Effect, value: Callable[[E], str]) -> str:
             return f"target = {value(target)}"
         case Call(helper, args):
             return f"target = port.call({helper!r}, ({''.join(value(a) + ', ' for a in args)}))"
+        case UseFloat(temp, rm):
+            return f"{temp} = port.use_float({value(rm)})"
+        case Float(temp, op, fmt, mode, args):
+            return f"{temp} = port.float_op({op!r}, {fmt!r}, {value(mode)}, ({''.join(value(a) + ', ' for a in args)}))"
 
 
 def compile_row(insn: Insn) -> RowFunction:
@@ -121,9 +132,20 @@ def compile_row(insn: Insn) -> RowFunction:
     return namespace["row"]  # type: ignore[no-any-return]
 
 
-def operand_leaves(insn: Insn, fields: Mapping[str, int], register: Callable[[int], int]) -> dict[str, int]:
+def operand_leaves(
+    insn: Insn, fields: Mapping[str, int], register: Callable[[int], int], float_register: Callable[[int], int]
+) -> dict[str, int]:
     """The values of an instruction's operand leaves; `pc` and `npc` are not among them."""
-    leaves = {name: register(n) if name in REGISTER_OPERANDS else n & MASK64 for name, n in fields.items() if name != "rd"}
+    leaves = {}
+    for name, n in fields.items():
+        if name in REGISTER_OPERANDS:
+            leaves[name] = register(n)
+        elif name in FLOAT_OPERANDS:
+            leaves[name] = float_register(n)
+        else:
+            leaves[name] = n & MASK64
+    for name in DESTINATIONS:
+        leaves.pop(name, None)
     for name in ("rd", "rs1", "rs2"):
         leaves[f"{name}_index"] = fields.get(name, 0)
     leaves["rd_value"] = register(leaves["rd_index"])
@@ -147,11 +169,12 @@ class _Raise(Exception):
 
 
 class OracleMachine:
-    """One hart. `x` and `pc` are ints, `csrs` maps the slots that CSR rows name to ints; `map` adds memory."""
+    """One hart. `x`, `f` and `pc` are ints, `csrs` maps the slots that CSR rows name to ints; `map` adds memory."""
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
         self.x = [0] * 32
+        self.f = [0] * 32
         self.pc = 0
         self.csrs: dict[str, int] = {"prv": M, "v": 0}
         self.regions: list[tuple[int, bytearray]] = []
@@ -299,6 +322,29 @@ class OracleMachine:
             self.write_csr(row.name, update(start))
         return old
 
+    # -- floating point
+
+    def use_float(self, rm: int) -> int:
+        virtual = self.csrs.get("v", 0)
+        if not self.csrs.get("mstatus", 0) & STATUS_FS or (virtual and not self.csrs.get("vsstatus", 0) & STATUS_FS):
+            raise _Raise("illegal_instruction")
+        mode = self.csrs.get("fcsr", 0) >> 5 if rm == DYNAMIC_ROUNDING else rm
+        if mode > oracle_float.RMM:
+            raise _Raise("illegal_instruction")
+        return mode
+
+    def float_dirty(self) -> None:
+        self.csrs["mstatus"] = self.csrs.get("mstatus", 0) | STATUS_FS
+        if self.csrs.get("v", 0):
+            self.csrs["vsstatus"] = self.csrs.get("vsstatus", 0) | STATUS_FS
+
+    def float_op(self, op: str, fmt: str, mode: int, args: tuple[int, ...]) -> int:
+        result, flags = oracle_float.compute_registers(op, fmt, mode, *args)
+        if flags:
+            self.csrs["fcsr"] = self.csrs.get("fcsr", 0) | flags
+            self.float_dirty()
+        return result
+
     # -- traps and system instructions
 
     def call(self, helper: str, args: tuple[int, ...]) -> int | None:
@@ -441,13 +487,16 @@ class OracleMachine:
             insn, fields, length = decoded
             if insn.name not in self._rows:
                 self._rows[insn.name] = compile_row(insn)
-            leaves = operand_leaves(insn, fields, self.x.__getitem__)
+            leaves = operand_leaves(insn, fields, self.x.__getitem__, self.f.__getitem__)
             leaves["pc"], leaves["npc"] = self.pc, (self.pc + length) & MASK64
             result, target = self._rows[insn.name](self, leaves)
         except _Raise as trap:
             self.steps += 1
             return self._take(trap.name, trap.tval)
-        if result is not None and fields["rd"]:
+        if result is not None and "frd" in fields:
+            self.f[fields["frd"]] = result
+            self.float_dirty()
+        elif result is not None and fields["rd"]:
             self.x[fields["rd"]] = result
         self.pc = leaves["npc"] if target is None else target
         self.steps += 1

@@ -1,30 +1,37 @@
 """Assembly syntax: the operand strings of the rows, and the pseudo-instructions; one source for both directions.
 
-A syntax string holds placeholders and literal text: `rd rs1 rs2 rs3` (registers), `target` (pc + imm), `upper`
-(imm >> 12), `csr` (a CSR's name), `fence` (two sets of i, o, r, w), any other field of the encoding (decimal), and
-`sp` as itself.
+A syntax string holds placeholders and literal text: `rd rs1 rs2`, `frd frs1 frs2 frs3` (registers), `target` (pc + imm),
+`upper` (imm >> 12), `csr` (a CSR's name), `fence` (two sets of i, o, r, w), `rm` and `exact_rm` (a rounding mode, last; left
+out where it is dyn or rne), any other field of the encoding (decimal), and `sp` as itself.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
-from rvhv.isa.rows import REGISTER_OPERANDS
+from rvhv.isa.rows import FLOAT_OPERANDS, REGISTER_OPERANDS
 
 REGISTERS = (
     "zero", "ra", "sp", "gp", "tp", "t0", "t1", "t2", "s0", "s1", "a0", "a1", "a2", "a3", "a4", "a5",
     "a6", "a7", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "t3", "t4", "t5", "t6",
 )  # fmt: skip
+FLOAT_REGISTERS = (
+    "ft0", "ft1", "ft2", "ft3", "ft4", "ft5", "ft6", "ft7", "fs0", "fs1", "fa0", "fa1", "fa2", "fa3", "fa4", "fa5",
+    "fa6", "fa7", "fs2", "fs3", "fs4", "fs5", "fs6", "fs7", "fs8", "fs9", "fs10", "fs11", "ft8", "ft9", "ft10", "ft11",
+)  # fmt: skip
+FLOAT_REGISTER_NUMBER = {name: n for n, name in enumerate(FLOAT_REGISTERS)} | {f"f{n}": n for n in range(32)}
 REGISTER_NUMBER = {name: n for n, name in enumerate(REGISTERS)} | {f"x{n}": n for n in range(32)} | {"fp": 8}
 AQRL_SUFFIX = ("", ".rl", ".aq", ".aqrl")
 FENCE_SET = ((8, "i"), (4, "o"), (2, "r"), (1, "w"))
 LITERAL_REGISTERS = frozenset({"sp"})
 
 # the field of the encoding that a placeholder stands for, where it is not its own name
-PLACEHOLDER_FIELD = {"target": "imm", "upper": "imm"}
+PLACEHOLDER_FIELD = {"target": "imm", "upper": "imm", "exact_rm": "rm"}
+ROUNDING_MODES = {"rne": 0, "rtz": 1, "rdn": 2, "rup": 3, "rmm": 4, "dyn": 7}
+ROUNDING_DEFAULT = {"rm": ROUNDING_MODES["dyn"], "exact_rm": ROUNDING_MODES["rne"]}
 
 
 @cache
@@ -47,14 +54,14 @@ def shown_fields(syntax: str) -> Iterator[str]:
 
 
 def is_register(placeholder: str) -> bool:
-    return placeholder in REGISTER_OPERANDS
+    return placeholder in REGISTER_OPERANDS or placeholder in FLOAT_OPERANDS
 
 
 @dataclass(frozen=True)
 class Pseudo:
     """Another name for the instruction (or compressed encoding) `base` with some fields fixed.
 
-    A fixed `csr` may be a name.
+    A fixed `csr` may be a name. `same` maps a field to another one that it equals.
     `printed`: the disassembler uses it, as objdump does. Where several match, the first one in `PSEUDO` is meant.
     """
 
@@ -63,11 +70,38 @@ class Pseudo:
     base: str
     fixed: Mapping[str, int | str]
     printed: bool = True
+    same: Mapping[str, str] = field(default_factory=dict)
 
 
 _READ: dict[str, int | str] = {"rs1": 0}
+_SAME = {"frs2": "frs1"}
 _FENCE: dict[str, int | str] = {"fm": 0, "rs1": 0, "rd": 0}
+_FLOAT: tuple[Pseudo, ...] = (
+    *(
+        Pseudo(f"{name}.{fmt}", "frd, frs1", f"{base}.{fmt}", {}, same=_SAME)
+        for fmt in "sdh"
+        for name, base in (("fmv", "fsgnj"), ("fneg", "fsgnjn"), ("fabs", "fsgnjx"))
+    ),
+    *(
+        Pseudo(f"{name}.{fmt}", "rd, frs2, frs1", f"{base}.{fmt}", {}, printed=False)
+        for fmt in "sdh"
+        for name, base in (("fgt", "flt"), ("fge", "fle"))
+    ),
+    *(
+        pseudo
+        for csr, short in (("fcsr", "csr"), ("frm", "rm"), ("fflags", "flags"))
+        for pseudo in (
+            Pseudo(f"fr{short}", "rd", "csrrs", {"rs1": 0, "csr": csr}),
+            Pseudo(f"fs{short}", "rs1", "csrrw", {"rd": 0, "csr": csr}),
+            Pseudo(f"fs{short}", "rd, rs1", "csrrw", {"csr": csr}),
+            Pseudo(f"fs{short}i", "uimm", "csrrwi", {"rd": 0, "csr": csr}),
+            Pseudo(f"fs{short}i", "rd, uimm", "csrrwi", {"csr": csr}),
+        )
+        if pseudo.name != "fscsri"
+    ),
+)
 PSEUDO: tuple[Pseudo, ...] = (
+    *_FLOAT,
     Pseudo("nop", "", "addi", {"rd": 0, "rs1": 0, "imm": 0}),
     Pseudo("li", "rd, imm", "addi", {"rs1": 0}),
     Pseudo("mv", "rd, rs1", "addi", {"imm": 0}),
