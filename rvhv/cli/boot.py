@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rvhv.machine.virt import End, Machine
 
 DEFAULT_MEMORY = 128 << 20
-STRIDE = 1_000_000  # steps between two looks at the keyboard: a few milliseconds
+STRIDE = 1_000_000  # steps at most between two looks at the keyboard
 PATIENCE = 0.2  # seconds of one wait for the keyboard, which Ctrl-C cannot interrupt
 LONGEST_TRANSCRIPT = 16 << 20  # bytes of the console that `--json` keeps
 
@@ -42,7 +42,7 @@ Keys on a terminal: Ctrl-A x quits, Ctrl-A h helps, Ctrl-A Ctrl-A sends Ctrl-A."
 @click.command("boot", epilog=EPILOG)
 @click.argument("image", required=False, type=str)
 @click.option("--smp", metavar="N", type=int, default=1, show_default=True, help="Harts, 1 to 8.")
-@click.option("--memory", metavar="SIZE", type=SIZE, default=DEFAULT_MEMORY, help="RAM: 64K, 32M, 1G.  [default: 128M]")
+@click.option("--memory", metavar="SIZE", type=SIZE, default=DEFAULT_MEMORY, help="RAM: 4M, 32M, 1G.  [default: 128M]")
 @click.option("--disk", metavar="FILE", multiple=True, type=Path, help="Raw disk image, a virtio block device each.")
 @click.option("--firmware", metavar="builtin|FILE|none", help="What runs in M-mode.  [default: by the kind of IMAGE]")
 @click.option("--kernel", metavar="FILE", help="What the firmware starts; then IMAGE is the firmware.")
@@ -189,7 +189,7 @@ class Session:
 
     def run(self) -> None:
         """Until the machine ends, or is ended from outside."""
-        with Keyboard() as keyboard, Interrupt() as interrupt:
+        with Keyboard(self._hurry) as keyboard, Interrupt(self._hurry) as interrupt:
             while True:
                 self._run_machine(keyboard, interrupt)
                 end = self.machine.end
@@ -199,6 +199,10 @@ class Session:
                 self._instructions += self.machine.instructions
                 self._hashes.append(self.machine.trace_hash())
                 self.machine = self._new_machine()
+
+    def _hurry(self) -> None:
+        """There is something to look at."""
+        self.machine.interrupt()
 
     def _run_machine(self, keyboard: Keyboard, interrupt: Interrupt) -> None:
         from rvhv.machine.virt import End

@@ -24,10 +24,15 @@ COMMANDS = {  # name on the command line -> the module of this package that defi
 
 EPILOG = """\b
 Start with:      rvhv demo
-Exit codes:      0 fine, 1 a guest or test failed, 2 wrong usage or bad input, 130 Ctrl-C
+Exit codes:      0 fine, 1 a guest or test failed, 2 wrong usage or bad input, 130 Ctrl-C,
+                 141 the reader of the output went away (| head)
 Completion:      bash: eval "$(_RVHV_COMPLETE=bash_source rvhv)"
                  zsh:  eval "$(_RVHV_COMPLETE=zsh_source rvhv)"
                  fish: _RVHV_COMPLETE=fish_source rvhv | source"""
+
+
+class ReaderGone(Exception):
+    """Nobody reads our output any more."""
 
 
 class LazyGroup(click.Group):
@@ -42,6 +47,12 @@ class LazyGroup(click.Group):
         command = import_module(f"rvhv.cli.{COMMANDS[cmd_name]}").command
         assert isinstance(command, click.Command)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise ReaderGone from error  # from click, which would make an exit code 1 of it
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

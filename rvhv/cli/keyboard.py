@@ -7,6 +7,7 @@ import queue
 import stat
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 
 if sys.platform == "win32":
@@ -49,10 +50,12 @@ class EscapeKeys:
 class Keyboard(AbstractContextManager["Keyboard"]):
     """stdin as a keyboard: a terminal is put into raw mode, a file is read at once, a pipe as it is written.
 
-    `quit`: the user asked to leave. `open`: more may be typed.
+    `quit`: the user asked to leave. `open`: more may be typed. `on_news()` is called, on a thread of its own, when there is
+    something to `read`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_news: Callable[[], None] = lambda: None) -> None:
+        self.on_news = on_news
         self._stack = ExitStack()
         self._keys: EscapeKeys | None = None  # of a terminal
         self._typed: queue.SimpleQueue[bytes] = queue.SimpleQueue()
@@ -69,9 +72,9 @@ class Keyboard(AbstractContextManager["Keyboard"]):
             self._keys = EscapeKeys()
             self._stack.enter_context(raw_terminal(fd))
         elif stat.S_ISREG(kind):
-            self._read_all(fd)  # it is there already: the run does not depend on how fast it is read
+            self._read_all(fd, lambda: None)  # it is there already: the run does not depend on how fast it is read
             return self
-        threading.Thread(target=self._read_all, args=(fd,), daemon=True).start()
+        threading.Thread(target=self._read_all, args=(fd, lambda: self.on_news()), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -107,12 +110,13 @@ class Keyboard(AbstractContextManager["Keyboard"]):
             pass
         return self._keys.filter(bytes(typed)) if self._keys is not None else bytes(typed)
 
-    def _read_all(self, fd: int) -> None:
+    def _read_all(self, fd: int, on_news: Callable[[], None]) -> None:
         while True:
             try:
                 data = os.read(fd, NEWEST)
             except OSError:
                 data = b""
             self._typed.put(data)
+            on_news()
             if not data:
                 return

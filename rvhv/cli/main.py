@@ -41,7 +41,7 @@ def main(argv: list[str]) -> int:
     """Runs one command line; returns its exit code. Writes errors as one line to stderr."""
     import click
 
-    from rvhv.cli.group import rvhv
+    from rvhv.cli.group import ReaderGone, rvhv
     from rvhv.errors import InternalError, RvhvError
 
     for stream in (sys.stdout, sys.stderr):
@@ -55,8 +55,8 @@ def main(argv: list[str]) -> int:
         return exit_.exit_code
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
-    except BrokenPipeError:
-        raise
+    except (BrokenPipeError, ReaderGone):
+        return BROKEN_PIPE
     except Exception as error:
         if show_traceback:
             import traceback

@@ -21,12 +21,12 @@ LONGEST_NUMBER = 40  # characters
 
 
 def parse_size(text: str) -> int:
-    """Bytes in `64K`, `32M` or `1G`. Raises ConfigError."""
+    """Bytes in `4M`, `32M` or `1G`. Raises ConfigError."""
     from rvhv.hv import sizes  # the API reads sizes too, so the rule is there; the import is late because it is not cheap
 
     size = sizes.parse_size(text) if len(text) < LONGEST_NUMBER else _LARGEST
     if not 0 < size < _LARGEST:
-        raise ConfigError(f"{text!r} is no size that a memory can have: write 64K, 32M or 1G")
+        raise ConfigError(f"{text!r} is no size that a memory can have: write 4M, 32M or 1G")
     return size
 
 

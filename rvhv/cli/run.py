@@ -30,7 +30,7 @@ rvhv run tasks kernel.elf --memory kernel=128M --clock vm --trace-hash"""
 @click.argument("guests", metavar="GUEST...", nargs=-1, type=GuestType())
 @click.option("--config", metavar="FILE.toml", type=Path, help="VMs and settings from a file; options given here win.")
 @click.option("--console", metavar="NAME", help="The VM that gets the keyboard. Ctrl-A x quits, Ctrl-A h helps.")
-@click.option("--memory", metavar="[NAME=]SIZE", multiple=True, help="RAM of a VM: 64K, 32M, 1G.  [default: 32M]")
+@click.option("--memory", metavar="[NAME=]SIZE", multiple=True, help="RAM of a VM: 4M, 32M, 1G.  [default: 32M]")
 @click.option("--disk", metavar="[NAME=]FILE", multiple=True, help="Raw disk image of a VM; its writes go there.")
 @click.option("--slice", "slice_steps", metavar="STEPS", type=STEPS, help="Steps of a VM before it is the next one's turn.")
 @click.option(

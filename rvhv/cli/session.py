@@ -6,6 +6,7 @@ import logging
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
@@ -17,13 +18,14 @@ from rvhv.cli.consoles import Consoles, Transcripts
 from rvhv.cli.keyboard import HELP_TEXT, Keyboard
 from rvhv.cli.main import FAILED, INTERRUPTED
 from rvhv.cli.terminal import wants_color
+from rvhv.errors import ConfigError
 
 if TYPE_CHECKING:
     from rvhv.hv import VM, Hypervisor
 
-KEYBOARD_STRIDE = 1_000_000  # steps between two looks at the keyboard
-KEYBOARD_PATIENCE = 0.2  # seconds of one wait for it
-STRIDE = 20_000_000  # steps between two looks at Ctrl-C: well under a second on any host
+KEYBOARD_PATIENCE = 0.2  # seconds of one wait for the keyboard
+STRIDE = 20_000_000  # steps of one call of the hypervisor, which Ctrl-C, a key and a lost reader interrupt
+STUCK = 2.0  # seconds after which a run that was asked to stop, and has not, is left without ceremony
 OVERHEAD = 16 << 20  # bytes of the machine beside its VMs' memory, for page tables
 
 
@@ -55,10 +57,16 @@ class Plan:
 
 
 class Interrupt(AbstractContextManager["Interrupt"]):
-    """Ctrl-C while VMs run: the first one asks to stop at the next look, another one raises KeyboardInterrupt."""
+    """Ctrl-C while VMs run: it asks to stop, and has `on_ask` hurry the machine up.
 
-    def __init__(self) -> None:
+    Pressing again changes nothing, so that the table comes; only when nothing has come of it for STUCK seconds (the output
+    is a pipe that nobody reads) it raises KeyboardInterrupt.
+    """
+
+    def __init__(self, on_ask: Callable[[], None]) -> None:
         self.asked = False
+        self.on_ask = on_ask
+        self._first = 0.0
         self._old: Any = None
 
     def __enter__(self) -> Interrupt:
@@ -72,9 +80,12 @@ class Interrupt(AbstractContextManager["Interrupt"]):
             signal.signal(signal.SIGINT, self._old)
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
-        if self.asked:
+        if not self.asked:
+            self._first = time.monotonic()
+            self.asked = True
+        elif time.monotonic() - self._first > STUCK:
             raise KeyboardInterrupt
-        self.asked = True
+        self.on_ask()
 
 
 def host(plan: Plan, *, passed: Callable[[VM], bool] = lambda vm: not vm.failed) -> int:
@@ -104,13 +115,19 @@ def host(plan: Plan, *, passed: Callable[[VM], bool] = lambda vm: not vm.failed)
         else:
             color = wants_color(sys.stdout, plan.no_color)
             consoles = Consoles(sys.stdout, names, color=color, front=plan.console)
-        hv.on_console = consoles.feed
-        with Interrupt() as interrupt:
+
+        def show(vm: VM, data: bytes) -> None:
+            consoles.feed(vm, data)
+            if consoles.error is not None:
+                hv.interrupt()
+
+        hv.on_console = show
+        with Interrupt(hv.interrupt) as interrupt:
             front = next((vm for vm in vms if vm.name == plan.console), None)
             if front is None:
                 _run(hv, plan.max_steps, interrupt, consoles)
             else:
-                with Keyboard() as keyboard:
+                with Keyboard(hv.interrupt) as keyboard:
                     typing = Typing(keyboard, front, interrupt, consoles)
                     hv.on_idle = typing.wait
                     _run(hv, plan.max_steps, interrupt, consoles, typing)
@@ -122,11 +139,20 @@ def host(plan: Plan, *, passed: Callable[[VM], bool] = lambda vm: not vm.failed)
 
 def _hypervisor(plan: Plan) -> Hypervisor:
     from rvhv import Hypervisor
+    from rvhv.hv.sizes import MemoryShort, memory_size, show_size
 
-    memory = plan.host_memory or sum(guest.memory for guest in plan.guests) + OVERHEAD
-    if plan.slice_steps is None:
-        return Hypervisor(memory, clock=plan.clock, seed=plan.seed)
-    return Hypervisor(memory, clock=plan.clock, seed=plan.seed, slice_steps=plan.slice_steps)
+    options: dict[str, Any] = {"clock": plan.clock, "seed": plan.seed}
+    if plan.slice_steps is not None:
+        options["slice_steps"] = plan.slice_steps
+    if plan.host_memory is not None:
+        return Hypervisor(plan.host_memory, **options)
+    # what is wrong with a size is said of the VM's, before ours is added to it
+    memory = sum(memory_size(f"memory of {guest.name}", guest.memory, 1) for guest in plan.guests)
+    try:
+        return Hypervisor(memory + OVERHEAD, **options)
+    except MemoryShort:
+        names = ", ".join(guest.name for guest in plan.guests)
+        raise ConfigError(f"memory of {names}: this computer has no {show_size(memory)}") from None
 
 
 class Typing:
@@ -168,11 +194,9 @@ def _run(
     while not hv.finished and not interrupt.asked and consoles.error is None and left != 0:
         if typing is not None:
             typing.take()
-        longest = STRIDE if typing is None else KEYBOARD_STRIDE
-        stride = longest if left is None else min(left, longest)
-        hv.run(max_steps=stride)
+        made = hv.run(max_steps=STRIDE if left is None else min(left, STRIDE))
         if left is not None:
-            left -= stride
+            left -= made
     if interrupt.asked:
         hv.stop_all("stopped by Ctrl-C" if typing is None else "stopped from the keyboard", failed=False)
     elif left == 0 and not hv.finished:

@@ -219,7 +219,7 @@ class WfiExit(VirtualInstructionExit):
         super().settle()
         vcpu = self.vm.vcpu
         self.asleep = vcpu.gives_way
-        self.deadline = vcpu.deadline if vcpu.deadline < r.CLOCK_END else None
+        self.deadline = vcpu.deadline
 
     def explain(self) -> str:
         if not self.asleep:

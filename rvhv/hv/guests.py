@@ -15,6 +15,8 @@ def find_image(source: Image | str | os.PathLike[str]) -> Image:
     """An image as it is, a built-in guest by its name, or a file. Raises ImageError."""
     if isinstance(source, Image):
         return source
+    if source == "":
+        raise ImageError(f"a guest without a name: write a file, or one of {', '.join(GUESTS)}")
     if isinstance(source, str):
         if source in GUESTS:
             return load_image(image_path(source))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
-from types import TracebackType
+from contextlib import contextmanager
+from types import FrameType, TracebackType
 from typing import TypeVar
 
 from rvhv.cpu.state import ARCH_BYTES, Exit
@@ -19,17 +22,18 @@ from rvhv.hv.guests import find_image
 from rvhv.hv.handlers import HANDLERS, Handler, unexpected
 from rvhv.hv.scheduler import SLICE_STEPS, RoundRobin, Scheduler
 from rvhv.hv.setup import host_guests
-from rvhv.hv.sizes import memory_size, show_size
+from rvhv.hv.sizes import PAGE, MemoryShort, memory_size, show_size, whole
 from rvhv.hv.stopped import GuestStopped
 from rvhv.hv.trace import Trace
-from rvhv.hv.vcpu import NEVER, Clock
+from rvhv.hv.vcpu import Clock
 from rvhv.hv.vm import VM
+from rvhv.machine.board import BOARD
 from rvhv.machine.disk import DiskImage
 from rvhv.machine.image import Image
 from rvhv.machine.memory import FrameAllocator, Memory, OutOfFrames
 
 EXIT_COST = 1000  # steps that an exit to the hypervisor costs its VM, in its slice and on its clock
-CHUNK = 20_000_000  # steps at most in one call of the hart, which Ctrl-C cannot interrupt
+CHUNK = 1_000_000  # steps at most in one call of the hart, which nothing can interrupt: well under 0.2 s
 LEAST_MEMORY = 1 << 20
 FOREVER = 1 << 64
 BUDGET, HS, TRACE_FULL = Exit.BUDGET.value, Exit.HS.value, Exit.TRACE_FULL.value  # plain ints: they are compared often
@@ -56,7 +60,7 @@ class Hypervisor:
         gstage: Callable[[Memory, FrameAllocator], GStage] = Sv39x4,
         hart: Callable[[Memory], Hart] = Hart,
     ) -> None:
-        if slice_steps < 1:
+        if whole("slice_steps", slice_steps) < 1:
             raise ConfigError(f"a slice of {slice_steps} steps is too short: give at least 1")
         if clock not in list(Clock):
             raise ConfigError(f"clock {clock!r} does not exist: choose machine or vm")
@@ -66,7 +70,7 @@ class Hypervisor:
         try:
             self.memory = Memory(self.memory_size)
         except MemoryError:
-            raise ConfigError(f"the machine's memory: this computer has no {show_size(self.memory_size)}") from None
+            raise MemoryShort(f"the machine's memory: this computer has no {show_size(self.memory_size)}") from None
         self.frames = FrameAllocator(self.memory, self.memory.base, self.memory.base + self.memory_size)
         self.hart = hart(self.memory)
         self.scheduler = RoundRobin(slice_steps) if scheduler is None else scheduler
@@ -74,6 +78,10 @@ class Hypervisor:
         self.on_console: Callable[[VM, bytes], None] | None = None
         self.on_idle: Callable[[], bool] | None = None  # all wait for a device: True when it fed one
         self.host_seconds = 0.0
+        self._asked = False  # to leave the main loop at the next exact point
+        self._pressed = False  # Ctrl-C did
+        self._foreign = False  # code of the user runs: handlers and callbacks
+        self._raised: BaseException | None = None  # by `on_console`, while an exit was handled
         self._make_gstage = gstage
         self._trace = Trace()
         self._handlers = dict(HANDLERS)
@@ -102,12 +110,16 @@ class Hypervisor:
             raise ConfigError("a VM without a name: give it one")
         if any(vm.name == name for vm in self.vms):
             raise ConfigError(f"there is a VM {name!r} already: give this one another name")
-        size = memory_size(f"memory of {name}", memory, LEAST_MEMORY)
+        found = find_image(name if image is None else image)
+        needed = max((s.end for s in found.segments), default=0) - BOARD.ram_base
+        needed = (needed + PAGE - 1) // PAGE * PAGE
+        if not LEAST_MEMORY < needed <= self.memory_size:
+            needed = LEAST_MEMORY  # an image that fits nowhere gets an error of its own
+        size = memory_size(f"memory of {name}", memory, needed, f" for {found.name}")
         if size > self.memory_size:
             raise ConfigError(
                 f"memory of {name}: {show_size(size)} is more than the machine's {show_size(self.memory_size)}"
             )
-        found = find_image(name if image is None else image)
         vm = VM(self, len(self.vms) + 1, name, size, found, disk)
         self.vms.append(vm)
         self._trace.add_vm(vm.number, name)
@@ -126,30 +138,80 @@ class Hypervisor:
     def run(self, max_steps: int | None = None) -> int:
         """Run until every VM has stopped, or for exactly `max_steps` steps of the hart; the steps made.
 
-        However a run is chopped into calls, schedule, console output and trace hash are the same.
+        However a run is chopped into calls, schedule, console output and trace hash are the same. It ends early, at an
+        exact point too, for `interrupt` and for Ctrl-C, which then raises KeyboardInterrupt. What `on_console` raises
+        comes out when the exit it came in is complete. What a handler of `on` raises comes out at once, and the next
+        run gives it the same exit again. Either way the next run goes on as if nothing had been. Raises ConfigError.
         """
         start = self.steps
-        stop = FOREVER if max_steps is None else start + max_steps
-        while self.steps < stop and self._advance(stop):
-            pass
+        stop = FOREVER if max_steps is None else start + whole("max_steps", max_steps)
+        with self._ctrl_c():
+            while self.steps < stop and not self._asked and self._advance(stop):
+                pass
+            self._leave()
         return self.steps - start
 
+    def interrupt(self) -> None:
+        """Have `run` (or `exits`) return at the next exact point: after the exit being handled, or within CHUNK steps.
+
+        Where that is depends on the moment, and what the VMs do does not depend on where it is. For signal handlers,
+        callbacks and other threads; between two runs it ends the next one at once.
+        """
+        self._asked = True
+
     def exits(self) -> Iterator[VmExit]:
-        """Run, and yield each exit after it was handled, until every VM has stopped."""
+        """Run, and yield each exit after it was handled, until every VM has stopped. Interrupted as `run` is."""
         alive = True
         while alive:
             seen: list[VmExit] = []
-            alive = self._advance(FOREVER, seen)
+            with self._ctrl_c():
+                alive = not self._asked and self._advance(FOREVER, seen)
+                if self._asked and not seen:
+                    alive = False
+                    self._leave()
             yield from seen
 
     def on(self, kind: type[ExitType], handler: Callable[[ExitType], bool | None]) -> None:
         """Let `handler` take the place of the built-in handling of exits of a kind.
 
         It does everything that is to be done, `exit.advance()` included where the instruction was emulated. Returning
-        False has the built-in handling done after all.
+        False has the built-in handling done after all. What it raises leaves `run`, with the exit not handled: the next
+        run calls it again.
         """
         for cause in kind.CAUSES:
-            self._handlers[cause] = _replaced(self._handlers.get(cause, unexpected), kind, handler)
+            self._handlers[cause] = self._replaced(self._handlers.get(cause, unexpected), kind, handler)
+
+    def _replaced(self, builtin: Handler, kind: type[ExitType], handler: Callable[[ExitType], bool | None]) -> Handler:
+        def handle(vm: VM) -> None:
+            exit_ = exits.build(vm)
+            if not isinstance(exit_, kind):
+                builtin(vm)
+                return
+            self._foreign = True
+            try:
+                done = handler(exit_) is not False
+            finally:
+                self._foreign = False
+            if vm.stopped is not None:
+                return  # the handler did that
+            if not done:
+                builtin(vm)
+            else:
+                vm.stayed_at = kind if vm.hart.state[r.SEPC] == exit_.pc else None
+
+        return handle
+
+    def show(self, vm: VM, data: bytes) -> None:
+        """Give console output to `on_console`. What that raises waits until the exit is complete."""
+        if self.on_console is None:
+            return
+        self._foreign = True
+        try:
+            self.on_console(vm, data)
+        except BaseException as error:  # KeyboardInterrupt too
+            self._raised, self._asked = error, True
+        finally:
+            self._foreign = False
 
     @property
     def finished(self) -> bool:
@@ -198,11 +260,42 @@ class Hypervisor:
             return self.hart.state[r.CLOCK]
         return max((vm.virtual_ns for vm in self.vms), default=0)
 
+    # being interrupted
+
+    @contextmanager
+    def _ctrl_c(self) -> Iterator[None]:
+        """Where Python's own handler would raise KeyboardInterrupt between any two bytecodes, have it wait for an exact
+        point; code of the user's is interrupted as ever."""
+        main = threading.current_thread() is threading.main_thread()
+        if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+            yield
+            return
+        signal.signal(signal.SIGINT, self._on_ctrl_c)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _on_ctrl_c(self, signum: int, frame: FrameType | None) -> None:
+        if self._foreign:
+            raise KeyboardInterrupt
+        self._pressed = self._asked = True
+
+    def _leave(self) -> None:
+        """The run ends here; raises what it was interrupted by."""
+        pressed, raised = self._pressed, self._raised
+        self._asked = self._pressed = False
+        self._raised = None
+        if raised is not None:
+            raise raised
+        if pressed:
+            raise KeyboardInterrupt
+
     # the main loop
 
     def _advance(self, stop: int, seen: list[VmExit] | None = None) -> bool:
         """Go on with the current slice, or begin one; until it ends, the step counter reaches `stop`, or (with `seen`)
-        an exit was handled. False when every VM has stopped."""
+        an exit was handled. False when every VM has stopped, or all wait and were interrupted."""
         began = time.perf_counter()
         vm = self._current or self._begin_slice()
         if vm is not None:
@@ -222,18 +315,27 @@ class Hypervisor:
         """The hot path: an exit costs its handler and little more."""
         hart, vcpu, handlers = self.hart, vm.vcpu, self._handlers
         state, run, sret = hart.state, hart.run, hart.sret
+        moved = vm.devices_memory
         end = self._slice_end
+        # The trap was taken and no sret followed: what handled it raised, and handles it again. It was charged for.
+        again = not state[r.V]
         try:
-            while (budget := (end if end < stop else stop) - state[r.STEPS]) > 0:
-                code = run(budget)
+            while again or (budget := (end if end < stop else stop) - state[r.STEPS]) > 0:
+                code = HS if again else run(budget)
                 if code == HS:
-                    end -= EXIT_COST
-                    state[r.CLOCK] += EXIT_COST
+                    if not again:
+                        end -= EXIT_COST
+                        state[r.CLOCK] += EXIT_COST
+                    again = False
                     if seen is not None:
                         seen.append(exits.build(vm))
                     handlers.get(state[r.SCAUSE], unexpected)(vm)
+                    if moved.cost:
+                        end -= moved.cost
+                        state[r.CLOCK] += moved.cost
+                        moved.cost = 0
                     sret()
-                    if vcpu.gives_way or seen is not None:
+                    if vcpu.gives_way or self._asked or seen is not None:
                         break
                 elif code == TRACE_FULL:
                     self._drain(vm)
@@ -248,28 +350,54 @@ class Hypervisor:
             self._trace.append(vm.number, records)
 
     def _begin_slice(self) -> VM | None:
-        """Put the VM that the scheduler picks on the hart; None when every VM has stopped."""
+        """Put the VM that the scheduler picks on the hart; None when every VM has stopped, or all wait and were interrupted."""
         state = self.hart.state
         while alive := [vm for vm in self.vms if vm.stopped is None]:
             clock = state[r.CLOCK]
             if ready := [vm for vm in alive if vm.vcpu.awake(clock)]:
-                vm, steps = self.scheduler.pick(ready)
-                if vm not in ready or steps < 1:
-                    raise ConfigError("the scheduler picked a VM that is not ready, or a slice of less than one step")
+                vm, steps = self._pick(ready)
                 vm.vcpu.enter()
                 self._current = vm
-                self._slice_end = state[r.STEPS] + max(1, steps - vm.overrun)
+                self._slice_end = state[r.STEPS] + steps
                 return vm
-            deadline = min(vm.vcpu.deadline for vm in alive)
-            if deadline < NEVER:
+            deadline = min((vm.vcpu.deadline for vm in alive if vm.vcpu.deadline is not None), default=None)
+            if deadline is not None:
                 state[r.CLOCK] = deadline  # nobody has anything to do before
-            elif self.on_idle is None or not self.on_idle():
-                self.stop_all("asleep with no deadline and nothing that could wake it")
+            elif self._asked or not self._fed():
+                if self._asked:
+                    return None  # interrupted while it waited
+                for vm in alive:
+                    self._stop(vm, GuestStopped(f"asleep with {vm.vcpu.sleeps_until} and nothing that could wake it"))
         return None
+
+    def _fed(self) -> bool:
+        """All wait for a device: whether `on_idle` fed one."""
+        if self.on_idle is None:
+            return False
+        self._foreign = True
+        try:
+            return self.on_idle()
+        finally:
+            self._foreign = False
+
+    def _pick(self, ready: list[VM]) -> tuple[VM, int]:
+        """Whom the scheduler picks, and for how many steps after what it owes. Who owes a whole slice has its turn
+        passed over instead; what all who are ready owe, nobody waits for."""
+        common = min(vm.debt for vm in ready)
+        for vm in ready:
+            vm.debt -= common
+        while True:
+            vm, steps = self.scheduler.pick(ready)
+            if vm not in ready or steps < 1:
+                raise ConfigError("the scheduler picked a VM that is not ready, or a slice of less than one step")
+            paid = min(steps, vm.debt)
+            vm.debt -= paid
+            if paid < steps:
+                return vm, steps - paid
 
     def _end_slice(self, vm: VM) -> None:
         """The current VM leaves the hart; a lone one too: it goes through the same with and without neighbours."""
-        vm.overrun = max(0, self.steps - self._slice_end)
+        vm.debt += max(0, self.steps - self._slice_end)
         self._take_off(vm)
 
     def _take_off(self, vm: VM) -> None:
@@ -282,17 +410,9 @@ class Hypervisor:
             cause = GuestStopped(f"out of host frames: all of the machine's {show_size(self.memory_size)} are in use")
         if vm is self._current:
             self._take_off(vm)
+            vm.vcpu.gives_way = True  # should a handler have stopped it
         vm.finish(cause)
         self.hart.flush()  # the frames of its tables are free now; a real hypervisor needs hfence.gvma here
-
-
-def _replaced(builtin: Handler, kind: type[ExitType], handler: Callable[[ExitType], bool | None]) -> Handler:
-    def handle(vm: VM) -> None:
-        exit_ = exits.build(vm)
-        if not isinstance(exit_, kind) or handler(exit_) is False:
-            builtin(vm)
-
-    return handle
 
 
 def _unusual(vm: VM, code: int) -> None:
@@ -301,5 +421,7 @@ def _unusual(vm: VM, code: int) -> None:
     if code == Exit.TRAP_LOOP:
         at_vector = state[r.PC] == state[r.VSTVEC] & ~3
         cause = state[r.VSCAUSE if at_vector else r.SCAUSE]  # of the last trap, to VS-mode or to us
-        raise GuestStopped(f"trap loop at pc {state[r.PC]:#x}, cause {cause:#x} ({r.cause_text(cause)})")
+        kind = None if at_vector else vm.stayed_at
+        blame = f"; the handler of {kind.__name__} did not advance() over the instruction" if kind else ""
+        raise GuestStopped(f"trap loop at pc {state[r.PC]:#x}, cause {cause:#x} ({r.cause_text(cause)}){blame}")
     raise InternalError(f"the hart returned {Exit(code).name} while it ran a guest")

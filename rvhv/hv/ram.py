@@ -6,6 +6,9 @@ from rvhv.hv.gstage import PAGE, GStage
 from rvhv.machine.bus import GuestMemoryFault
 from rvhv.machine.memory import Memory
 
+BYTE_COST = 1  # steps that a VM is charged for each byte its devices read or write in its RAM, on top of the exit's
+ACCESS_COST = 100  # and for each access: walking descriptors is work too
+
 
 class Ram:
     """The range [base, base + size) of a VM's gpas. A write gives untouched pages a frame; a read of one sees zeros."""
@@ -46,3 +49,20 @@ class Ram:
     def _check(self, gpa: int, n: int) -> None:
         if not self.covers(gpa, n):
             raise GuestMemoryFault(gpa)
+
+
+class Metered:
+    """A VM's RAM as its devices see it. `cost`: steps for what they moved since it was last charged."""
+
+    def __init__(self, ram: Ram) -> None:
+        self._ram = ram
+        self.cost = 0
+
+    def read(self, gpa: int, n: int) -> bytes:
+        data = self._ram.read(gpa, n)
+        self.cost += ACCESS_COST + BYTE_COST * n
+        return data
+
+    def write(self, gpa: int, data: bytes) -> None:
+        self._ram.write(gpa, data)
+        self.cost += ACCESS_COST + BYTE_COST * len(data)

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from rvhv.core.registry import ISA
-from rvhv.cpu.state import ARCH_BYTES, SLOT
+from rvhv.cpu.state import ARCH_BYTES, ARCH_WORDS, SLOT
 from rvhv.errors import ConfigError
 from rvhv.hv import registers as r
 from rvhv.hv.gstage import hgatp
@@ -15,8 +15,9 @@ from rvhv.hv.gstage import hgatp
 if TYPE_CHECKING:
     from rvhv.hart import Hart
 
-NEVER = r.CLOCK_END
+LAST_DEADLINE = 1 << 62  # a time (steps) behind this one never comes: clocks go on from the last deadline, and must not wrap
 MASK64 = (1 << 64) - 1
+STORED = [name for name in ISA.csrs if SLOT.get(name, ARCH_WORDS) < ARCH_WORDS]  # CSRs that a VCPU has off the hart
 
 
 class Clock(StrEnum):
@@ -38,7 +39,8 @@ class VCPU:
         self.external = False  # the line from the PLIC; it reaches hvip.VSEIP at once or at the next world switch
         self.gives_way = False  # it leaves the hart before its slice is used up
         self.asleep = False
-        self.deadline = NEVER  # of the last WFI: the clock at which vstimecmp ends it
+        self.deadline: int | None = None  # of the last WFI: the clock at which vstimecmp ends it; None: it never does
+        self._too_late = False  # it has one, behind LAST_DEADLINE
         self._wakes_on_external = False
         self._block = bytearray(ARCH_BYTES)
         self._off_hart = memoryview(self._block).cast("Q")
@@ -137,24 +139,34 @@ class VCPU:
             return
         self.gives_way = True
         self._wakes_on_external = bool(enabled & r.VSEIP)
-        self.deadline = NEVER
+        self.deadline, self._too_late = None, False
         if enabled & r.VSTIP:
-            ticks = (hart.state[r.VSTIMECMP] - hart.state[r.HTIMEDELTA]) & MASK64
-            self.deadline = min(ticks * r.STEPS_PER_TICK, NEVER)
-        if self.clock is Clock.VM and self.deadline < NEVER:
+            vstimecmp = hart.state[r.VSTIMECMP]
+            clock = ((vstimecmp - hart.state[r.HTIMEDELTA]) & MASK64) * r.STEPS_PER_TICK
+            if clock <= LAST_DEADLINE:
+                self.deadline = clock
+            else:
+                self._too_late = vstimecmp != MASK64  # which is how software asks for no timer
+        if self.clock is Clock.VM and self.deadline is not None:
             hart.state[r.CLOCK] = self.deadline  # a clock of its own jumps at once: nobody else can tell
         else:
             self.asleep = True
 
     def awake(self, clock: int) -> bool:
         """Whether it can run at `clock`; ends its sleep if so."""
-        if self.asleep and (self.deadline <= clock or (self._wakes_on_external and self.external)):
-            self.asleep = False
+        if self.asleep:
+            due = self.deadline is not None and self.deadline <= clock
+            self.asleep = not (due or (self._wakes_on_external and self.external))
         return not self.asleep
+
+    @property
+    def sleeps_until(self) -> str:
+        """What its last WFI waits for, besides devices, when that is no time that comes."""
+        return "a deadline no clock reaches (over 146 years away)" if self._too_late else "no deadline"
 
 
 class CsrFile(MutableMapping[str, int]):
-    """`vcpu.csr["vsepc"]`: CSRs by specification name. Off the hart, stored ones can be read and none written."""
+    """`vcpu.csr["vsepc"]`: CSRs by specification name. Off the hart, there are only the stored ones, to be read."""
 
     def __init__(self, vcpu: VCPU) -> None:
         self._vcpu = vcpu
@@ -164,7 +176,7 @@ class CsrFile(MutableMapping[str, int]):
             raise KeyError(name)
         if self._vcpu.loaded:
             return self._vcpu.hart.read_csr(name)
-        if name not in SLOT:
+        if name not in STORED:
             raise ConfigError(f"{name} is computed from others: read it while its VCPU is on the hart")
         return self._vcpu.state[SLOT[name]]
 
@@ -177,7 +189,7 @@ class CsrFile(MutableMapping[str, int]):
         raise TypeError("a CSR cannot be deleted")
 
     def __iter__(self) -> Iterator[str]:
-        return iter(ISA.csrs)
+        return iter(ISA.csrs if self._vcpu.loaded else STORED)
 
     def __len__(self) -> int:
-        return len(ISA.csrs)
+        return sum(1 for _ in self)

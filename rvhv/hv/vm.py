@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rvhv.errors import ImageError
 from rvhv.hv.console import Console
 from rvhv.hv.gstage import GStage
-from rvhv.hv.ram import Ram
+from rvhv.hv.ram import Metered, Ram
 from rvhv.hv.registers import cause_text
 from rvhv.hv.sbi import GUEST_SBI
 from rvhv.hv.stopped import GuestStopped
@@ -30,6 +30,7 @@ from rvhv.virtio.entropy import Entropy
 from rvhv.virtio.mmio import Status, VirtioMmio
 
 if TYPE_CHECKING:
+    from rvhv.hv.exits import VmExit
     from rvhv.hv.hypervisor import Hypervisor
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ class VM:
     # made by power_on
     gstage: GStage
     ram: Ram
+    devices_memory: Metered
 
     def __init__(
         self,
@@ -61,7 +63,8 @@ class VM:
         self.memory_size = memory
         self.image = image
         self.stopped: GuestStopped | None = None
-        self.overrun = 0  # steps by which its last slice was exceeded: taken off the next one
+        self.debt = 0  # steps by which it exceeded its slices: taken off the next ones
+        self.stayed_at: type[VmExit] | None = None  # a replaced handler's, which left the pc where it was
         self._powered = False
         self._clock_at_end = 0
         self._warnings = 0
@@ -88,6 +91,7 @@ class VM:
         self.gstage = make_gstage(self.hv.memory, self.hv.frames)
         self._powered = True
         self.ram = Ram(self.hv.memory, self.gstage, BOARD.ram_base, self.memory_size)
+        self.devices_memory = Metered(self.ram)
         self.ram.write(BOARD.device_tree, self._device_tree)
         for segment in self.image.segments:
             self.ram.write(segment.addr, segment.data)
@@ -103,7 +107,7 @@ class VM:
         source = BOARD.virtio.source(slot)
         transport = VirtioMmio(
             device,
-            self.ram,
+            self.devices_memory,
             base=BOARD.virtio.window(slot).base,
             irq=lambda level: self.plic.set_level(source, level),
             on_broken=self._on_broken,
@@ -123,8 +127,7 @@ class VM:
     # what its parts report
 
     def _printed(self, data: bytes) -> None:
-        if self.hv.on_console is not None:
-            self.hv.on_console(self, data)
+        self.hv.show(self, data)
 
     def _on_plic_output(self, context: int, level: bool) -> None:
         if context == S_CONTEXT:

@@ -34,7 +34,7 @@ from rvhv.machine.uart import Uart
 
 QUANTUM = 10_000  # steps of a hart's turn
 QUANTUM_ALONE = 1_000_000  # where there is no other hart
-CHUNK = 20_000_000  # steps at most in one call of a hart, which Ctrl-C cannot interrupt
+CHUNK = 1_000_000  # steps at most in one call of a hart, which nothing can interrupt: well under 0.2 s
 JUMP_COST = 1000  # what an idle jump takes off the steps of one `run`, so that a machine that only waits returns too
 MASK64 = (1 << 64) - 1
 MOST_WARNINGS = 5  # about one machine's drivers
@@ -124,6 +124,7 @@ class Machine:
         self.htif: Htif | None = None
         self.watcher: StepWatcher | None = None
         self.on_output = on_output
+        self._asked = False  # to leave `run` early
         self._events = Events()
         self._quantum = quantum or (QUANTUM if harts > 1 else QUANTUM_ALONE)
         self._current: Hart | None = None
@@ -219,10 +220,10 @@ class Machine:
     def run(self, max_steps: int) -> bool:
         """Run at most `max_steps` steps. False when nothing can go on: the machine ended, or waits for the outside world.
 
-        However a run is chopped into calls, it goes the same way.
+        However a run is chopped into calls, it goes the same way. `interrupt` ends it early.
         """
         stop = self.steps + max_steps
-        while self.end is None and self.steps < stop:
+        while self.end is None and self.steps < stop and not self._asked:
             if self._current is None and not self._next_turn():
                 if not self._jump():
                     return False
@@ -231,7 +232,13 @@ class Machine:
             hart = self._current
             assert hart is not None
             self._run(hart, min(self._left, stop - self.steps, CHUNK))
+        self._asked = False
         return self.end is None
+
+    def interrupt(self) -> None:
+        """Have `run` return after the access or firmware call being handled, or within CHUNK steps; without a run, the next
+        one. For signal handlers, callbacks and other threads; what the machine does does not depend on where that is."""
+        self._asked = True
 
     @property
     def now(self) -> int:

@@ -24,9 +24,10 @@ F_BLK_SIZE = 1 << 6
 F_FLUSH = 1 << 9
 
 SEG_MAX = QUEUE_SIZE - 2  # a request also has a header and a status
-SIZE_MAX = 1 << 16  # bytes
-# bytes of one request; SEG_MAX * SIZE_MAX fit, and overlapping buffers cannot multiply a guest's memory
-MAX_DATA = 1 << 22
+SIZE_MAX = 1 << 14  # bytes
+# bytes of one request; SEG_MAX * SIZE_MAX fit, overlapping buffers cannot multiply a guest's memory, and QUEUE_SIZE
+# requests, which one notification may bring, keep the host busy for a blink only
+MAX_DATA = 1 << 20
 
 CONFIG = struct.Struct("<QIIHBBI")  # capacity, size_max, seg_max, geometry (cylinders, heads, sectors), blk_size
 HEADER = struct.Struct("<IIQ")  # type, reserved, sector

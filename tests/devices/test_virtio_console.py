@@ -100,10 +100,10 @@ def test_a_writable_transmit_buffer(terminal: Terminal) -> None:
 
 
 def test_overlapping_buffers_cannot_multiply_memory(terminal: Terminal) -> None:
-    terminal.tx.add(*[(RAM_BASE, RAM_SIZE, False)] * 4)
+    terminal.tx.add(*[(RAM_BASE, RAM_SIZE // 16, False)] * 4)
     terminal.guest.notify(TRANSMITQ)
-    assert [len(data) for data in terminal.output] == [4 * RAM_SIZE] == [MAX_OUTPUT]
-    terminal.tx.add(*[(RAM_BASE, RAM_SIZE, False)] * 4, (RAM_BASE, 1, False))
+    assert [len(data) for data in terminal.output] == [RAM_SIZE // 4] == [MAX_OUTPUT]
+    terminal.tx.add(*[(RAM_BASE, RAM_SIZE // 16, False)] * 4, (RAM_BASE, 1, False))
     terminal.guest.notify(TRANSMITQ)
     assert terminal.guest.needs_reset and str(MAX_OUTPUT) in terminal.guest.broken[0]
 

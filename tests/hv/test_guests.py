@@ -286,7 +286,9 @@ class TestExits:
         session.hv.on(SbiExit, lambda exit_: True)
         vm = session.hv.create("stuck", program(POWER_OFF), memory="4M")
         session.hv.run()
-        assert vm.reason == "trap loop at pc 0x80200014, cause 0xa (environment call from VS-mode)"
+        assert vm.reason == "trap loop at pc 0x80200014, cause 0xa (environment call from VS-mode)" + (
+            "; the handler of SbiExit did not advance() over the instruction"
+        )
 
     def test_compressed_and_wide_mmio(self) -> None:
         """c.lw and lwu of virtio's magic number; a store is seen by the device."""

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import pytest
 
 from rvhv.cpu.state import SLOT
-from rvhv.hv import Hypervisor
+from rvhv.hv import EXIT_COST, VM, Hypervisor
 from rvhv.hv import registers as r
 from rvhv.hv.mmio import decode
+from rvhv.hv.ram import ACCESS_COST, BYTE_COST
 from rvhv.machine.bus import BusFault
 from tests.hv.fake_hart import FakeHart, Script, Trap
 from tests.hv.machines import IMAGE, MEMORY, RAM, host, power_off, slot
@@ -245,3 +246,54 @@ def test_ram_gets_a_frame_and_the_guest_retries() -> None:
 @pytest.mark.parametrize("word", [0x0000_0013, 0xFFFF_FFFF, 0, 0x0050_A2AF, 0x6000_C073])
 def test_only_loads_and_stores_are_decoded(word: int) -> None:
     assert decode(word, 4) is None
+
+
+def test_a_vm_pays_for_what_its_devices_move() -> None:
+    size = 0x8000
+
+    def write(vm: VM, gpa: int, *words: int) -> None:
+        vm.ram.write(gpa, b"".join(word.to_bytes(8, "little") for word in words))
+
+    def put(hart: FakeHart, register: int, value: int) -> Trap:
+        hart.state[SLOT["x5"]] = value
+        return store(store_word("sw", 5), 0x1000_1000 + register)
+
+    def printer(hart: FakeHart) -> Script:
+        vm = hv.vms[0]
+        table, avail, used = RAM + 0x300000, RAM + 0x301000, RAM + 0x302000
+        write(vm, table, RAM, size)  # one readable buffer
+        write(vm, avail, 1 << 16)  # which is available
+        setup = [(0x70, 1), (0x70, 2), (0x24, 1), (0x20, 1), (0x70, 8), (0x30, 1), (0x38, 1)]
+        for register, value in (*setup, (0x80, table), (0x90, avail), (0xA0, used), (0x44, 1)):
+            yield put(hart, register, value)
+        before, others = hart.state[r.CLOCK], hv.vms[1].steps
+        yield put(hart, 0x70, 4)  # DRIVER_OK serves what is available
+        costs.append(hart.state[r.CLOCK] - before - 1 - EXIT_COST)
+        yield 1
+        costs.append(hv.vms[1].steps - others)
+        yield from power_off(hart)
+
+    def neighbour(hart: FakeHart) -> Script:
+        for _ in range(1000):
+            yield 100
+        yield from power_off(hart)
+
+    costs: list[int] = []
+    hv = host(printer, neighbour, slice_steps=1000, clock="vm")
+    hv.run()
+    a, b = hv.vms
+    assert a.reason == b.reason == "powered off" and len(a.console.transcript) == size
+    assert size * BYTE_COST < costs[0] < size * BYTE_COST + 50 * ACCESS_COST
+    assert costs[1] > size * BYTE_COST  # what its neighbour ran meanwhile
+
+
+def test_a_look_at_an_exit_costs_the_vm_nothing() -> None:
+    def script(hart: FakeHart) -> Script:
+        yield load(0, DEVICE)  # htinst says nothing: the instruction is fetched from RAM
+        yield from power_off(hart)
+
+    looked, plain = host(script), host(script)
+    for exit_ in looked.exits():
+        exit_.explain()
+    plain.run()
+    assert looked.virtual_ns == plain.virtual_ns == plain.steps + EXIT_COST * 2

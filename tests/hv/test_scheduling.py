@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
@@ -94,6 +95,102 @@ def test_an_overrun_is_taken_off_the_next_slice() -> None:
     a, b = hv.vms
     exits = sum(a.exit_counts.values())
     assert abs(a.steps + exits * EXIT_COST - b.steps) <= 2 * SLICE
+
+
+@pytest.mark.parametrize("slice_steps", [1, 10, 100])
+def test_what_is_owed_is_carried_over_any_number_of_slices(slice_steps: int) -> None:
+    def calls(hart: FakeHart) -> Script:
+        while True:
+            yield 99
+            yield hart.ecall(SBI_BASE, 0)
+
+    hv = host(calls, spin(1_000_000), slice_steps=slice_steps)
+    hv.run(max_steps=50_000)
+    a, b = hv.vms
+    assert abs(a.steps + sum(a.exit_counts.values()) * EXIT_COST - b.steps) <= 2 * EXIT_COST
+    alone = host(calls, slice_steps=slice_steps)
+    assert alone.run(max_steps=50_000) == 50_000
+
+
+class TestInterrupt:
+    def calls(self, hart: FakeHart) -> Script:
+        for _ in range(1000):
+            yield hart.ecall(DBCN, 2, ord("x"))
+        yield from power_off(hart)
+
+    def test_it_ends_the_run_at_the_exit(self) -> None:
+        hv, plain = host(self.calls, spin(50_000)), host(self.calls, spin(50_000))
+        hv.on_console = lambda vm, data: hv.interrupt()
+        assert hv.run() == 1
+        assert [hv.run(), len(list(hv.exits()))] == [1, 1]
+        hv.interrupt()
+        assert hv.run() == 0 and not hv.finished
+        hv.on_console = None
+        hv.run()
+        plain.run()
+        assert hv.finished and hv.trace_hash() == plain.trace_hash()
+
+    def test_it_ends_waiting(self) -> None:
+        def script(hart: FakeHart) -> Script:
+            hart.state[SLOT["mie"]] |= r.VSEIP
+            yield wfi(hart)
+
+        def on_idle() -> bool:
+            hv.interrupt()
+            return False
+
+        hv = host(script)
+        hv.on_idle = on_idle
+        assert hv.run() == 1 and hv.vms[0].state == "asleep"
+        hv.on_idle = None
+        hv.run()
+        assert hv.vms[0].reason.startswith("asleep with")
+
+    @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+    def test_what_on_console_raises_waits_for_the_exit_s_end(self, error: type[BaseException]) -> None:
+        def shown(vm: VM, data: bytes) -> None:
+            seen.append(data)
+            if len(seen) in (3, 4):
+                raise error
+
+        seen: list[bytes] = []
+        hv = host(self.calls)
+        hv.on_console = shown
+        for steps in (3, 4):
+            with pytest.raises(error):
+                hv.run()
+            assert hv.steps == steps
+        hv.run()
+        assert len(seen) == 1000 and hv.vms[0].reason == "powered off"
+
+    def test_ctrl_c_waits_for_an_exact_point(self) -> None:
+        def script(hart: FakeHart) -> Script:
+            yield 5
+            signal.raise_signal(signal.SIGINT)  # as it comes while the hart runs
+            yield from self.calls(hart)
+
+        hv = host(script)
+        with pytest.raises(KeyboardInterrupt):
+            hv.run()
+        assert hv.steps == 6 and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        hv.run()
+        assert hv.vms[0].reason == "powered off" and hv.vms[0].console.transcript == b"x" * 1000
+
+    def test_ctrl_c_ends_code_of_the_user(self) -> None:
+        def shown(vm: VM, data: bytes) -> None:
+            if not seen:
+                seen.append(data)
+                signal.raise_signal(signal.SIGINT)
+                raise AssertionError("not reached")
+
+        seen: list[bytes] = []
+        hv = host(self.calls)
+        hv.on_console = shown
+        with pytest.raises(KeyboardInterrupt):
+            hv.run()
+        assert hv.steps == 1
+        hv.run()
+        assert hv.vms[0].reason == "powered off"
 
 
 SCRIPTS = (
@@ -207,7 +304,7 @@ class TestWaiting:
 
         assert self.run(script).vms[0].reason.startswith("asleep with no deadline")
 
-    @pytest.mark.parametrize("deadline", [(1 << 64) - 1, (1 << 63) // TICK + 1])
+    @pytest.mark.parametrize("deadline", [(1 << 64) - 1, (1 << 63) // TICK + 1, (1 << 63) // TICK])
     @pytest.mark.parametrize("clock", ["machine", "vm"])
     def test_asleep_for_ever(self, deadline: int, clock: str) -> None:
         def script(hart: FakeHart) -> Script:
@@ -217,8 +314,21 @@ class TestWaiting:
 
         hv = self.run(script, spin(10_000), script, clock=clock)
         a, b, c = hv.vms
-        assert a.reason == c.reason == "asleep with no deadline and nothing that could wake it"
+        what = "no deadline" if deadline == (1 << 64) - 1 else "a deadline no clock reaches (over 146 years away)"
+        assert a.reason == c.reason == f"asleep with {what} and nothing that could wake it"
         assert a.failed and c.failed and b.reason == "powered off"
+
+    @pytest.mark.parametrize("clock", ["machine", "vm"])
+    def test_asleep_for_ever_however_late_it_is(self, clock: str) -> None:
+        def script(hart: FakeHart) -> Script:
+            hart.state[SLOT["mie"]] |= r.VSTIP
+            hart.state[SLOT["vstimecmp"]] = (1 << 62) // TICK
+            yield wfi(hart)
+            hart.state[SLOT["vstimecmp"]] = (1 << 64) - 1
+            yield wfi(hart)
+
+        hv = self.run(script, script, clock=clock)
+        assert [vm.reason for vm in hv.vms] == ["asleep with no deadline and nothing that could wake it"] * 2
 
     def test_wfi_is_stepped_over(self) -> None:
         pcs: list[int] = []

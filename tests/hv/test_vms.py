@@ -50,9 +50,9 @@ class TestConfiguration:
     @pytest.mark.parametrize(
         ("memory", "message"),
         [
-            ("64K", "memory of x: 64K is too small, give it at least 1M"),
-            (0, "memory of x: 0 is too small, give it at least 1M"),
-            ((1 << 20) + 1024, "memory of x: 1025K is not a whole number of 4 KiB pages"),
+            ("64K", "memory of x: 64K is too small for tiny, give it at least 2052K"),
+            (0, "memory of x: 0 is too small for tiny, give it at least 2052K"),
+            ((3 << 20) + 1024, "memory of x: 3073K is not a whole number of 4 KiB pages"),
             (32 << 20, "memory of x: 32M is more than the machine's 16M"),
             ("lots", "'lots' is not a size: write a number with K, M or G, such as 32M"),
         ],
@@ -77,6 +77,11 @@ class TestConfiguration:
             host(slice_steps=0)
         with pytest.raises(ConfigError, match="clock"):
             host(clock="sundial")
+        for options in ({"slice_steps": "1000"}, {"slice_steps": 1000.5}, {"memory": 1.5e8}, {"memory": None}):
+            with pytest.raises(ConfigError, match="is a whole number, not"):
+                host(**options)
+        with pytest.raises(ConfigError, match="max_steps is a whole number, not 10.0"):
+            host().run(max_steps=10.0)  # type: ignore[arg-type]
 
     def test_images(self, tmp_path: Path) -> None:
         hv = host(memory="64M")
@@ -84,8 +89,13 @@ class TestConfiguration:
             hv.create("taks")
         with pytest.raises(ImageError, match="there is no such file"):
             hv.create("x", tmp_path / "none.elf")
-        with pytest.raises(ImageError, match="more memory"):
+        with pytest.raises(ConfigError, match="2M is too small for tiny, give it at least 2052K"):
             hv.create("x", IMAGE, memory="2M")
+        high = Image("high", BOARD.image_base, (Segment(BOARD.ram_base + (1 << 40), b"\x13", 4096),), b"")
+        with pytest.raises(ImageError, match="more memory"):
+            hv.create("x", high, memory="4M")
+        with pytest.raises(ImageError, match="without a name"):
+            hv.create("x", "")
         low = Image("low", BOARD.device_tree, (Segment(BOARD.device_tree, b"\x13", 4096),), b"")
         with pytest.raises(ImageError, match="device tree"):
             hv.create("x", low, memory=MEMORY)
@@ -367,6 +377,48 @@ class TestReplacedHandlers:
             vm.vcpu.csr["vsip"]
         with pytest.raises(KeyError):
             vm.vcpu.csr["vsnonsense"]
+        assert dict(vm.vcpu.csr)["vscause"] == 11 and len(vm.vcpu.csr) == len(dict(vm.vcpu.csr))
+
+    def test_a_handler_that_raises_gets_the_exit_again(self) -> None:
+        def script(hart: FakeHart) -> Script:
+            yield 10
+            yield hart.ecall(SBI_BASE, 0)
+            assert hart.ret == (0, 0x3000000)
+            yield from power_off(hart)
+
+        def handle(exit_: SbiExit) -> bool:
+            calls.append(hv.steps)
+            if len(calls) < 3:
+                raise (ValueError, KeyboardInterrupt)[len(calls) - 1]
+            return False
+
+        calls: list[int] = []
+        hv, plain = host(script), host(script)
+        hv.on(SbiExit, handle)
+        with pytest.raises(ValueError):
+            hv.run()
+        with pytest.raises(KeyboardInterrupt):
+            list(hv.exits())
+        hv.run()
+        plain.run()
+        assert hv.vms[0].reason == "powered off" and calls[:3] == [11] * 3
+        assert (hv.trace_hash(), hv.virtual_ns) == (plain.trace_hash(), plain.virtual_ns)
+
+    @pytest.mark.parametrize("answer", [True, False])
+    def test_a_handler_may_stop_the_vm(self, answer: bool) -> None:
+        def script(hart: FakeHart) -> Script:
+            yield 10
+            yield hart.ecall(SBI_BASE, 0)
+            raise AssertionError("it is off")
+
+        def handle(exit_: SbiExit) -> bool:
+            hv.stop_all("enough")
+            return answer
+
+        hv = host(script)
+        hv.on(SbiExit, handle)
+        hv.run()
+        assert hv.vms[0].reason == "enough" and hv.frames.available * 4096 == hv.memory_size
 
     def test_a_g_stage_with_a_wrong_bit_is_named(self) -> None:
         class NoUser(Sv39x4):

@@ -13,6 +13,7 @@ import pytest
 import rvhv
 from rvhv.cli import progress, session
 from rvhv.cli.main import main
+from rvhv.hv.sizes import MemoryShort
 
 
 class StrawVm:
@@ -36,6 +37,7 @@ class StrawHypervisor:
         self.vms: list[StrawVm] = []
         self.on_console: Callable[[StrawVm, bytes], None] = lambda vm, data: None
         self.steps, self.virtual_ns, self.host_seconds, self.closed = 0, 0, 0.5, False
+        self.interrupts = 0
         StrawHypervisor.made.append(self)
 
     def create(self, name: str, image: Any, *, memory: int, disk: Any) -> StrawVm:
@@ -46,7 +48,10 @@ class StrawHypervisor:
     def finished(self) -> bool:
         return all(vm.state == "stopped" for vm in self.vms)
 
-    def run(self, max_steps: int) -> None:
+    def interrupt(self) -> None:
+        self.interrupts += 1
+
+    def run(self, max_steps: int) -> int:
         if self.steps == 0:
             for vm in self.vms:
                 self.on_console(vm, f"I am {vm.name}\nand ".encode())
@@ -56,6 +61,7 @@ class StrawHypervisor:
             for vm in self.vms:
                 self.on_console(vm, b"done")
                 vm.state, vm.reason, vm.failed = "stopped", "powered off", vm.name in self.fails
+        return max_steps
 
     def stop_all(self, reason: str, *, failed: bool = True) -> None:
         for vm in self.vms:
@@ -148,17 +154,41 @@ def test_ctrl_c_stops_and_still_reports(monkeypatch: pytest.MonkeyPatch, capsys:
     out, err = capsys.readouterr()
     assert "hello │ and \n" in out and "stopped by Ctrl-C" in out and "virtual time" in out
     assert err == ""
-    assert made().steps == session.STRIDE
+    assert made().steps == session.STRIDE and made().interrupts == 1
 
 
-def test_ctrl_c_twice_leaves_at_once(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ctrl_c_twice_still_reports(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def twice() -> None:
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(StrawHypervisor, "on_run", staticmethod(twice))
     assert main(["run", "hello"]) == 130
+    out, err = capsys.readouterr()
+    assert "stopped by Ctrl-C" in out and "virtual time" in out and err == ""
+
+
+def test_ctrl_c_leaves_what_is_stuck(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def twice() -> None:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError("not reached")
+
+    monkeypatch.setattr(session, "STUCK", -1.0)
+    monkeypatch.setattr(StrawHypervisor, "on_run", staticmethod(twice))
+    assert main(["run", "hello"]) == 130
     assert capsys.readouterr().err.strip() == ""
+
+
+def test_sizes_are_those_of_the_vms(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def short(memory: int, **_: Any) -> None:
+        raise MemoryShort("the machine's memory: this computer has no ...")
+
+    monkeypatch.setattr(rvhv, "Hypervisor", short)
+    assert main(["run", "hello", "tasks", "--memory", "500G"]) == 2
+    assert capsys.readouterr().err == "rvhv: error: memory of hello, tasks: this computer has no 1000G\n"
+    assert main(["run", "hello", "tasks", "--memory", "tasks=5000001"]) == 2
+    assert capsys.readouterr().err == "rvhv: error: memory of tasks: 5000001 is not a whole number of 4 KiB pages\n"
 
 
 def test_ctrl_c_while_compiling(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -176,8 +206,7 @@ def test_lost_reader_stops_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(StrawHypervisor, "last_for", 10**12)
     monkeypatch.setattr("sys.stdout.write", lost)
-    with pytest.raises(BrokenPipeError):
-        main(["run", "hello"])
+    assert main(["run", "hello"]) == 141
     assert made().steps == session.STRIDE
 
 
