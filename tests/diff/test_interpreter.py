@@ -162,7 +162,7 @@ ROWS = [row for row in rows(ISA) if not via_vs(row)]
 def test_row(row: Row, pair: Pair) -> None:
     """One instruction from a random state in a random mode: in RAM, at its end, and outside; traps and all."""
     rng = rng_for("interpreter", row.name)
-    numbers = [csr.number for csr in ISA.csrs.values()]
+    numbers = [csr.number for csr in ISA.csrs.values() if not csr.name.startswith("pmp")]  # the oracle protects nothing
     for n in range(int(60 * SCALE)):
         if n % 10 == 0:
             pair.reset()

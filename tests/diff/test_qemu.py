@@ -58,7 +58,7 @@ def cases(insn: Insn) -> list[tuple[int, int, int]]:
 
 def expected(insn: Insn, word: int, rs1: int, rs2: int) -> int:
     registers = {RS1: rs1, RS2: rs2}
-    leaves = operand_leaves(insn, insn.encoding.extract(word), lambda n: registers.get(n, 0))
+    leaves = operand_leaves(insn, insn.encoding.extract(word), lambda n: registers.get(n, 0), lambda n: 0)
     result, _ = compile_row(insn)(None, leaves)  # type: ignore[arg-type]
     assert result is not None
     return result
