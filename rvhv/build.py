@@ -192,12 +192,7 @@ class _nothing:
     def __exit__(self, *_: object) -> None: ...
 
 
-_locked: set[int] = set()
-
-
 def _try(lock: Any) -> bool:
-    if lock.fileno() in _locked:
-        return True
     try:
         return lock_file(lock.fileno(), exclusive=True)
     except OSError:

@@ -41,9 +41,7 @@ from rvhv.cpu.trap import (
     CAUSE_ECALL_M,
     CAUSE_ECALL_S,
     CAUSE_ECALL_U,
-    CAUSE_ECALL_VS,
     CAUSE_ILLEGAL,
-    CAUSE_VIRTUAL,
     MIE_BIT,
     MPIE,
     MPP,
@@ -58,6 +56,7 @@ from rvhv.cpu.trap import (
     set_address_trap,
     set_trap,
 )
+from rvhv.hext.cause_codes import CAUSE_ECALL_VS, CAUSE_VIRTUAL
 from rvhv.hext.deliver import HSTATUS_SPV
 
 U0, U1, U2, U3, U4, U7 = (U64(n) for n in (0, 1, 2, 3, 4, 7))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from rvhv.cpu import causes
 from rvhv.cpu.njit import jit
 from rvhv.cpu.slots import (
     FAULT_TRAP,
@@ -26,13 +29,23 @@ from rvhv.cpu.slots import (
     V,
 )
 from rvhv.cpu.state import SLOT
+from rvhv.isa.rows import Registry
 
 U0, U1, U2, U3, U4 = (U64(n) for n in (0, 1, 2, 3, 4))
 INTERRUPT = U64(1 << 63)
 
-CAUSE_MISALIGNED_LOAD, CAUSE_MISALIGNED_STORE = U64(4), U64(6)
-CAUSE_ILLEGAL, CAUSE_BREAKPOINT, CAUSE_VIRTUAL = U64(2), U64(3), U64(22)
-CAUSE_ECALL_U, CAUSE_ECALL_S, CAUSE_ECALL_VS, CAUSE_ECALL_M = U64(8), U64(9), U64(10), U64(11)
+_rows = Registry()
+causes.add_rows(_rows)
+
+
+def cause_code(name: str, rows: Registry = _rows) -> np.uint64:
+    """The code of a cause by its row's name."""
+    return U64(rows.causes[name].code)
+
+
+CAUSE_MISALIGNED_LOAD, CAUSE_MISALIGNED_STORE = cause_code("load_address_misaligned"), cause_code("store_address_misaligned")
+CAUSE_ILLEGAL, CAUSE_BREAKPOINT = cause_code("illegal_instruction"), cause_code("breakpoint")
+CAUSE_ECALL_U, CAUSE_ECALL_S, CAUSE_ECALL_M = (cause_code(f"ecall_{mode}") for mode in "usm")
 
 # bits of the status registers
 SIE, MIE_BIT, SPIE, MPIE, SPP = U64(1 << 1), U64(1 << 3), U64(1 << 5), U64(1 << 7), U64(1 << 8)

@@ -45,7 +45,6 @@ from rvhv.cpu.slots import (
 from rvhv.cpu.trap import (
     CAUSE_BREAKPOINT,
     CAUSE_ILLEGAL,
-    CAUSE_VIRTUAL,
     HS_SLOTS,
     INTERRUPT,
     M_SLOTS,
@@ -55,6 +54,12 @@ from rvhv.cpu.trap import (
     enter,
     push_m_status,
     push_s_status,
+)
+from rvhv.hext.cause_codes import (
+    CAUSE_FETCH_GUEST_PAGE,
+    CAUSE_LOAD_GUEST_PAGE,
+    CAUSE_STORE_GUEST_PAGE,
+    CAUSE_VIRTUAL,
 )
 from rvhv.hext.tinst import transformed
 
@@ -66,7 +71,7 @@ TO_M, TO_HS, TO_VS = U0, U1, U2
 
 @jit
 def is_guest_page_fault(cause):  # type: ignore[no-untyped-def]
-    return cause == U64(20) or cause == U64(21) or cause == U64(23)
+    return cause == CAUSE_FETCH_GUEST_PAGE or cause == CAUSE_LOAD_GUEST_PAGE or cause == CAUSE_STORE_GUEST_PAGE
 
 
 @jit
@@ -111,7 +116,7 @@ def deliver(st, tab):  # type: ignore[no-untyped-def]
         gpa = st[TRAP_GPA]
         tinst = st[TRAP_TINST]
         if tinst == TINST_TRANSFORM:
-            tinst = transformed(tab, st[RAW], st[RAW_PACKED], st[TRAP_OFFSET]) if cause != U64(20) else TINST_NONE
+            tinst = transformed(tab, st[RAW], st[RAW_PACKED], st[TRAP_OFFSET]) if cause != CAUSE_FETCH_GUEST_PAGE else TINST_NONE
     prv, virtual = st[PRV], st[V]
     target = target_mode(st, cause)
     leave = EXIT_BUDGET

@@ -42,7 +42,7 @@ from rvhv.cpu.slots import (
     WALK_SPA,
     V,
 )
-from rvhv.cpu.trap import MPP, MPP_SHIFT, MPRV, MPV_SHIFT, TINST_TRANSFORM, set_address_trap
+from rvhv.cpu.trap import MPP, MPP_SHIFT, MPRV, MPV_SHIFT, TINST_TRANSFORM, cause_code, set_address_trap
 from rvhv.cpu.walk import (
     HOW_ADUE,
     HOW_MXR,
@@ -70,6 +70,7 @@ from rvhv.cpu.walk import (
     walk,
     write_pte,
 )
+from rvhv.hext.cause_codes import CAUSE_FETCH_GUEST_PAGE, CAUSE_LOAD_GUEST_PAGE, CAUSE_STORE_GUEST_PAGE
 
 U0, U1, U2, U9, U10 = (U64(n) for n in (0, 1, 2, 9, 10))
 SUM, MXR = U64(1 << 18), U64(1 << 19)
@@ -82,19 +83,16 @@ PSEUDO_READ, PSEUDO_WRITE = U64(0x3000), U64(0x3020)  # htinst for an implicit a
 VIA_DATA, VIA_HLV, VIA_HLVX, VIA_HSV = (U64(n) for n in range(4))
 
 
-@jit
-def page_fault_cause(access):  # type: ignore[no-untyped-def]
-    return U64(12) if access == ACCESS_X else U64(15) if access == ACCESS_W else U64(13)
+# causes by the kind of access: fetch, load, store
+PAGE_FAULTS = tuple(cause_code(f"{access}_page_fault") for access in ("instruction", "load", "store"))
+ACCESS_FAULTS = tuple(cause_code(f"{access}_access_fault") for access in ("instruction", "load", "store"))
+GUEST_PAGE_FAULTS = (CAUSE_FETCH_GUEST_PAGE, CAUSE_LOAD_GUEST_PAGE, CAUSE_STORE_GUEST_PAGE)
 
 
 @jit
-def guest_page_fault_cause(access):  # type: ignore[no-untyped-def]
-    return U64(20) if access == ACCESS_X else U64(23) if access == ACCESS_W else U64(21)
-
-
-@jit
-def access_fault_cause(access):  # type: ignore[no-untyped-def]
-    return U64(1) if access == ACCESS_X else U64(7) if access == ACCESS_W else U64(5)
+def cause_of(access, causes):  # type: ignore[no-untyped-def]
+    fetch, load, store = causes
+    return fetch if access == ACCESS_X else store if access == ACCESS_W else load
 
 
 @jit
@@ -226,10 +224,10 @@ def translate(st, ram, fr, code, va, size, access, prv, virtual):  # type: ignor
         result = WALK_ACCESS_FAULT
     gpa, tinst = st[TRAP_GPA], st[TRAP_TINST]
     if result == WALK_PAGE_FAULT:
-        return set_address_trap(st, page_fault_cause(access), va, virtual)
+        return set_address_trap(st, cause_of(access, PAGE_FAULTS), va, virtual)
     if result == WALK_ACCESS_FAULT:
-        return set_address_trap(st, access_fault_cause(access), va, virtual)
-    set_address_trap(st, guest_page_fault_cause(access), va, virtual)
+        return set_address_trap(st, cause_of(access, ACCESS_FAULTS), va, virtual)
+    set_address_trap(st, cause_of(access, GUEST_PAGE_FAULTS), va, virtual)
     st[TRAP_GPA], st[TRAP_TINST] = gpa, tinst
     return FAULT_TRAP
 
@@ -269,7 +267,7 @@ def note_offset(st, offset):  # type: ignore[no-untyped-def]
 def refuse_device(st, va, access, via):  # type: ignore[no-untyped-def]
     """A data access outside RAM that no device takes is an access fault."""
     _, virtual = data_mode(st, via)
-    return set_address_trap(st, access_fault_cause(access), va, virtual)
+    return set_address_trap(st, cause_of(access, ACCESS_FAULTS), va, virtual)
 
 
 @jit
