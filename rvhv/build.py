@@ -50,7 +50,7 @@ class Entry(Protocol):
 PACKAGE = Path(__file__).parent
 SOURCES = ("isa", "cpu", "hext", "core")
 CHECKED = os.environ.get("NUMBA_BOUNDSCHECK") == "1"  # then numba runs the functions itself and checks every index
-EXPECTED_SECONDS = 16.0  # of compilation, for the progress bar only
+EXPECTED_SECONDS = 26.0  # of compilation, for the progress bar only
 
 
 def cache_folder() -> Path:

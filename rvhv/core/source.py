@@ -343,7 +343,11 @@ def csr_functions(isa: Registry) -> list[str]:
         return values + [f"st[{slot.upper()}] = w{i}" for i, (slot, _) in enumerate(csr.writes)]
 
     lines = ["", "", "@jit", "def csr_guard(st, row):"]
-    _dispatch(lines, ((f"row == U64({i})", guard(c)) for i, c in rows if c.guards), "    ")
+    alike: dict[tuple[str, ...], list[int]] = {}  # rows with the same guards share a branch
+    for i, c in rows:
+        if c.guards:
+            alike.setdefault(tuple(guard(c)), []).append(i)
+    _dispatch(lines, ((_is_one_of("row", numbers), list(body)) for body, numbers in alike.items()), "    ")
     rows = [(i, c) for i, c in rows if c.storage is None]
     modified = [(f"row == U64({i})", [f"return {expr_source(c.modify, _csr_leaf)}"]) for i, c in rows if c.modify is not None]
     lines += ["    return FAULT_NONE", "", "", "@jit", "def csr_modify(st, row, seen):"]
@@ -496,9 +500,9 @@ def interpreter_source(isa: Registry) -> str:
             "st[LEFT] = left",
             f"fault = exec_{name}(st, ram, fr, code, tab, w, op, {INLINE_PC}, {INLINE_NPC})",
         ]
-        cases.append((_op_is_one_of([ops[i.name] for i in insns]), body))
+        cases.append((_is_one_of("op", [ops[i.name] for i in insns]), body))
     if idle := [ops[i.name] for i in isa.insns.values() if i.idle]:
-        cases.append((_op_is_one_of(idle), ["pass"]))
+        cases.append((_is_one_of("op", idle), ["pass"]))
     cases.append(("op == U64(3)", ["fault = illegal(st)"]))
     _dispatch(lines, cases, "        ")
     lines.append(INTERPRETER_END)
@@ -519,8 +523,8 @@ def _name_constants(source: str) -> list[str]:
     return [*(f"C_{v:x} = {u(v)}" for v in sorted(values)), named]
 
 
-def _op_is_one_of(numbers: list[int]) -> str:
-    return " or ".join(f"U64({a}) <= op <= U64({b})" for a, b in _ranges(numbers))
+def _is_one_of(name: str, numbers: list[int]) -> str:
+    return " or ".join(f"{name} == U64({a})" if a == b else f"U64({a}) <= {name} <= U64({b})" for a, b in _ranges(numbers))
 
 
 def _ranges(numbers: list[int]) -> list[tuple[int, int]]:

@@ -5,7 +5,7 @@ A leaf is a slot of the hart's state; `pending` is the whole of mip, `time` the 
 
 from __future__ import annotations
 
-from rvhv.isa.expr import E, const, eq, leaf, ltu, ne, select
+from rvhv.isa.expr import MASK64, E, const, eq, leaf, ltu, select
 from rvhv.isa.rows import CsrField, Registry, bits, write_fields
 
 MISA = 2 << 62 | sum(1 << (ord(letter) - ord("A")) for letter in "ABCDFHIMSU")
@@ -24,7 +24,7 @@ STCE, PBMTE, ADUE = 63, 62, 61  # menvcfg and henvcfg
 FS, SD = 13, 63  # mstatus and vsstatus
 FS_DIRTY = 3 << FS
 PMP_ENTRIES = 16
-PMP_L, PMP_A, PMP_A_TOR, PMP_RW, PMP_DEFINED = 0x80, 3 << 3, 1 << 3, 3, 0x9F  # of a pmpcfg byte
+PMP_L, PMP_A, PMP_A_TOR, PMP_DEFINED = 0x80, 3 << 3, 1 << 3, 0x9F  # of a pmpcfg byte
 PMP_ADDRESS = (1 << 54) - 1
 CY, TM, IR = 0, 1, 2  # bits of the counteren CSRs
 
@@ -130,13 +130,14 @@ def counter_switch(name: str, n: int) -> E:
 
 
 def pmpcfg_write(slot: str) -> E:
-    """Eight entries: a locked one keeps its byte; norm: R = 0 with W = 1 is reserved, and then nothing of the byte is written."""
-    result: E = const(0)
-    for i in range(8):
-        old, new = (leaf(slot) >> 8 * i) & 0xFF, (value >> 8 * i) & PMP_DEFINED
-        keep = ne(old & PMP_L, 0) | eq(new & PMP_RW, 2)
-        result = result | (select(keep, old, new) << 8 * i)
-    return result
+    """Eight entries at once, without a branch: a locked one keeps its byte; norm: R = 0 with W = 1 is reserved, and then
+    nothing of the byte is written.
+    """
+    each = 0x0101_0101_0101_0101
+    old, new = leaf(slot), value & PMP_DEFINED * each
+    locked, reserved = (old >> 7) & each, (new >> 1) & (new ^ MASK64) & each
+    keep = (locked | reserved) * 0xFF
+    return (old & keep) | (new & (keep ^ MASK64))
 
 
 def pmp_config(i: int) -> E:
@@ -146,10 +147,11 @@ def pmp_config(i: int) -> E:
 
 def pmpaddr_write(i: int) -> E:
     """norm: locked by its own entry, or by the next one if that is a locked TOR, whose lower bound it is."""
-    locked = ne(pmp_config(i) & PMP_L, 0)
+    locked = (pmp_config(i) >> 7) & 1
     if i + 1 < PMP_ENTRIES:
         locked = locked | eq(pmp_config(i + 1) & (PMP_L | PMP_A), PMP_L | PMP_A_TOR)
-    return select(locked, leaf(f"pmpaddr{i}"), value & PMP_ADDRESS)
+    keep = const(0) - locked
+    return (leaf(f"pmpaddr{i}") & keep) | (value & PMP_ADDRESS & (keep ^ MASK64))
 
 
 STATUS_S: tuple[CsrField, ...] = (
@@ -262,5 +264,5 @@ def add_rows(isa: Registry) -> None:
     for n in range(3, 32):
         constant(f"mhpmcounter{n}", 0xB00 + n)
         constant(f"mhpmevent{n}", 0x320 + n)
-        # bit n of mcounteren is a constant zero
-        isa.constant(f"hpmcounter{n}", 0xC00 + n, guards=((below_m(), "illegal"),))
+    for n in range(3, 32):  # bit n of mcounteren is a constant zero
+        constant(f"hpmcounter{n}", 0xC00 + n, guards=((below_m(), "illegal"),))
