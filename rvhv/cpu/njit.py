@@ -18,14 +18,35 @@ import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.core import callconv, cgutils
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler_machinery import PassManager
 from numba.core.registry import cpu_target
+from numba.core.typed_passes import NopythonRewrites
+from numba.core.untyped_passes import InlineClosureLikes
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
 from rvhv.cpu.context import Context
 
+
+class LeanCompiler(CompilerBase):  # type: ignore[misc]
+    """numba's pipeline without the passes that look for closures and array expressions: there are none here, and in the
+    interpreter's thousands of blocks looking takes a quarter of the time.
+    """
+
+    SKIPPED = (InlineClosureLikes, NopythonRewrites)
+
+    def define_pipelines(self) -> list[Any]:
+        lean = PassManager("lean")
+        for step, description in DefaultPassBuilder.define_nopython_pipeline(self.state).passes:
+            if step not in self.SKIPPED:
+                lean.add_pass(step, description)
+        lean.finalize()
+        return [lean]
+
+
 BOUNDSCHECK = os.environ.get("NUMBA_BOUNDSCHECK") == "1"
-OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True}
+OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "pipeline_class": LeanCompiler}
 if not BOUNDSCHECK:
     # nothing but `compile_entry` calls these, so no wrappers for Python and C are made
     OPTIONS.update(_nrt=False, boundscheck=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)
