@@ -25,7 +25,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rvhv.core.blob import MAGIC, Blob
-from rvhv.cpu.context import CONTEXT_LENGTH, DOOR, Context
+from rvhv.cpu.context import ASSIST_DOOR, CONTEXT_LENGTH, DOOR, Context
+from rvhv.cpu.state import SLOT
 from rvhv.errors import InternalError
 
 if TYPE_CHECKING:
@@ -211,9 +212,9 @@ class _Native:
         self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
         self._engine.add_object_file(llvm.ObjectFileRef.from_data(blob.code))
         self._engine.finalize_object()
-        address = self._engine.get_function_address(DOOR)
-        if not address:
-            raise InternalError(f"the compiled machine has no symbol {DOOR}")
+        address, self.assist = (self._engine.get_function_address(name) for name in (DOOR, ASSIST_DOOR))
+        if not (address and self.assist):
+            raise InternalError(f"the compiled machine lacks a symbol of {DOOR} and {ASSIST_DOOR}")
         self.tables = blob.tables
         self.function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(address)
 
@@ -240,6 +241,15 @@ def bind(state: Buffer, ram: Buffer, frames: Buffer, code: Buffer) -> Entry:
     for at, buffer in ((Context.STATE, state), (Context.RAM, ram), (Context.FRAMES, frames), (Context.CODE, code)):
         context[at], context[at + 1] = buffer.address, buffer.items
     context[Context.TABLES], context[Context.TABLES + 1] = ctypes.addressof(tables), len(native.tables) // 8
+    addresses = {
+        "context_address": ctypes.addressof(context),
+        "state_address": state.address,
+        "ram_address": ram.address,
+        "code_address": code.address,
+        "assist": native.assist,
+    }
+    for name, address in addresses.items():
+        state.view[SLOT[name]] = address
     words: memoryview[int] = memoryview(context).cast("B").cast("Q")
     pointer = ctypes.c_void_p(ctypes.addressof(context))
     op_at, a_at, b_at, result_at = (int(word) for word in (Context.OP, Context.A, Context.B, Context.RESULT))
@@ -260,7 +270,7 @@ def _checked_parts() -> tuple[Any, Any]:
 
     from rvhv.core.compile import build_entry
 
-    entry, tables = build_entry()
+    entry, _, tables = build_entry()
     return entry, np.array(tables, np.uint64)
 
 

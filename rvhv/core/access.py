@@ -9,6 +9,7 @@ from rvhv.cpu.decode import decode_long
 from rvhv.cpu.frames import new_generation, store_phys
 from rvhv.cpu.njit import jit, ld8, ld16, ld32, ld64
 from rvhv.cpu.predecode import Special
+from rvhv.cpu.regions import forget_regions
 from rvhv.cpu.rights import ACCESS_R, ACCESS_W, IN_PART
 from rvhv.cpu.slots import (
     CODE_END,
@@ -216,6 +217,7 @@ def reset_code(st, fr, code):  # type: ignore[no-untyped-def]
     used = st[SHARED] + SHARED_CODE_NEXT
     while page < fr[used]:
         frame = code[page * CODE_STRIDE + CODE_FRAME]
+        forget_regions(code, page * CODE_STRIDE)
         fr[frame * FRAME_WORDS + FRAME_CODE] = U0
         page += U1
     fr[used] = U0

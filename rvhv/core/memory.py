@@ -10,7 +10,7 @@ import mmap
 from collections.abc import Callable
 from typing import Literal
 
-from rvhv.cpu.state import CODE_PAGES, CODE_STRIDE, FRAME_WORDS, SHARED_WORDS
+from rvhv.cpu.state import CODE_WORDS, FRAME_WORDS, SHARED_WORDS
 from rvhv.errors import ConfigError, InternalError
 
 PAGE = 4096
@@ -48,7 +48,7 @@ class Memory:
         self.base, self.size = base, size
         self.ram = Buffer(size, "B")
         self.frames = Buffer((size // PAGE * FRAME_WORDS + SHARED_WORDS) * 8, "Q")
-        self.code = Buffer(CODE_PAGES * CODE_STRIDE * 8, "Q")
+        self.code = Buffer(CODE_WORDS * 8, "Q")
         self._bytes = self.ram.view
         self._flags = self.frames.view
         self.forget: list[Callable[[int, int], None]] = []  # each hart's (spa, length)

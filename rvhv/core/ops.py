@@ -19,3 +19,13 @@ class Op(IntEnum):
     TRANSLATE = 8  # a: gva, b: ACCESS bits; the guest's view (as HLV has it); returns the spa or all ones
     MRET = 9  # return from M-mode
     FIND = 10  # a: address, b: ACCESS bits; the current mode's view; returns the spa, in RAM or not, or all ones
+    COVER = 11  # a: frame number, b: lines of it that a region about to be installed was made from
+    INSTALL = 12  # a: offset into RAM where the region can be entered, b: its address; its lines are those of the last COVER
+
+
+class Assist(IntEnum):
+    """What a translated region can ask for; arguments a, b and c as noted. Returns 0: done, else: the interpreter must do it."""
+
+    LOAD = 0  # a: gva, b: size
+    STORE = 1  # a: gva, b: value, c: size
+    ROW = 2  # a: the predecoded word, b: pc, c: npc

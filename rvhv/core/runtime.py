@@ -8,19 +8,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from rvhv.core.access import fetch_page, reset_code
+from rvhv.core.access import code_page, fetch_page, reset_code
 from rvhv.core.ops import Op
 from rvhv.core.privileged import csr_word, return_from_hs, return_from_m
 from rvhv.cpu.clock import pending_now, steps_to_timer
 from rvhv.cpu.frames import flag_frame, follow_generation, forget_range, store_phys
 from rvhv.cpu.njit import jit
+from rvhv.cpu.regions import heat, install_entry
 from rvhv.cpu.rights import ACCESS_X
 from rvhv.cpu.slots import (
     ANSWER_NONE,
+    ATTENTION,
     CHUNK,
     CLOCK,
+    COVER,
     EXIT_BUDGET,
     EXIT_MMIO,
+    EXIT_SERVICE,
     EXIT_TRACE_FULL,
     EXIT_TRAP_LOOP,
     EXIT_WATCH,
@@ -32,11 +36,16 @@ from rvhv.cpu.slots import (
     FAULT_WATCH,
     FAULT_WFI,
     FETCH_ONCE,
+    FLAG_CODE,
     FLAG_WATCH,
+    FRAME_CODE_LINES,
+    FRAME_WORDS,
+    HEAT_SAMPLE,
     LEFT,
     MMIO_ANSWER,
     NO_TAG,
     PC,
+    SAMPLE,
     STEPS,
     TRACE_HEAD,
     TRACE_RECORDS,
@@ -52,8 +61,9 @@ from rvhv.cpu.trap import interrupt_to_take, set_trap
 from rvhv.hext.deliver import deliver
 from rvhv.hext.two_stage import VIA_DATA, VIA_HLV, translate_data, translate_fetch
 
-U0, U1 = U64(0), U64(1)
-OP_RUN, OP_READ_CSR, OP_WRITE_CSR, OP_SRET, OP_STORE, OP_FORGET, OP_FLUSH, OP_WATCH, OP_TRANSLATE, OP_MRET, OP_FIND = (
+U0, U1, U12 = U64(0), U64(1), U64(12)
+PAGE_OFFSET = U64(4095)
+OP_RUN, OP_READ_CSR, OP_WRITE_CSR, OP_SRET, OP_STORE, OP_FORGET, OP_FLUSH, OP_WATCH, OP_TRANSLATE, OP_MRET, OP_FIND, OP_COVER, OP_INSTALL = (
     U64(op) for op in Op
 )
 
@@ -90,6 +100,8 @@ def make_entry(interpret: Any, csr_read: Any, csr_write: Any) -> Any:
             if st[MMIO_ANSWER] != ANSWER_NONE:
                 left = U1  # an instruction whose access was done is finished before anything else happens
             else:
+                if st[ATTENTION] != U0:
+                    return EXIT_SERVICE
                 if st[TRACE_HEAD] == TRACE_RECORDS:
                     return EXIT_TRACE_FULL
                 if st[TRAPS_IN_A_ROW] >= TRAP_LOOP_LIMIT:
@@ -102,6 +114,8 @@ def make_entry(interpret: Any, csr_read: Any, csr_write: Any) -> Any:
                         return leave
                     continue
             left = U1 if st[FETCH_ONCE] != U0 else min(left, steps_to_timer(st))
+            if st[SAMPLE] != U0:
+                left = min(left, st[SAMPLE])
             select_bank(st)
             st[CHUNK] = left
             st[LEFT] = left
@@ -113,6 +127,8 @@ def make_entry(interpret: Any, csr_read: Any, csr_write: Any) -> Any:
             if st[FETCH_ONCE] != U0:
                 st[FETCH_ONCE] = U0
                 flush_all(st)
+            if fault == FAULT_NONE and left == st[SAMPLE]:
+                heat(st, code, st[PC], HEAT_SAMPLE)
             if fault == FAULT_CROSS and remaining != U0:
                 fault = fetch_page(st, ram, fr, code, st[PC])
             if fault == FAULT_TRAP:
@@ -151,6 +167,12 @@ def make_entry(interpret: Any, csr_read: Any, csr_write: Any) -> Any:
         elif op == OP_FLUSH:
             flush_all(st)
             reset_code(st, fr, code)
+        elif op == OP_COVER:
+            flag_frame(st, fr, a, FLAG_CODE)
+            fr[a * FRAME_WORDS + FRAME_CODE_LINES] |= b
+            st[COVER] = b
+        elif op == OP_INSTALL:
+            install_entry(code, code_page(st, fr, code, a >> U12), a & PAGE_OFFSET, b, st[COVER])
         elif op == OP_WATCH:
             flag_frame(st, fr, a, FLAG_WATCH)
         elif op == OP_TRANSLATE:

@@ -41,7 +41,7 @@ from rvhv.core.privileged import (
 )
 from rvhv.cpu.bits import clmul
 from rvhv.cpu.clock import cycle_now, instret_now, pending_now, time_now
-from rvhv.cpu.decode import decode_at
+from rvhv.cpu.decode import decode_again, decode_at
 from rvhv.cpu.floating import (
     float_dirty, float_mode, fp_add, fp_class, fp_convert, fp_div, fp_eq, fp_from_integer, fp_le, fp_lt, fp_madd, fp_max, fp_min,
     fp_msub, fp_mul, fp_nmadd, fp_nmsub, fp_sgnj, fp_sgnjn, fp_sgnjx, fp_sqrt, fp_sub, fp_to_integer,
@@ -50,6 +50,7 @@ from rvhv.cpu.frames import store_phys
 from rvhv.cpu.njit import (
     brev, bswap, clz, cpop, ctz, jit, ld8, ld16, ld32, ld64, mulh, mulhsu, mulhu, sdiv, srem, st8, st16, st32, st64, udiv, urem,
 )
+from rvhv.cpu.regions import enter_region
 from rvhv.cpu.slots import (
     CODE_FRAME, F0, FAULT_CROSS, FAULT_MMIO, FAULT_NONE, FAULT_REFRESH, FAULT_STORED, FAULT_TRAP, FAULT_WATCH, FAULT_WFI, LEFT,
     PC, RAW, RAW_PACKED, TLB_DATA, TLB_FETCH, TLB_MASK, VALUE, WALK_SPA,
@@ -432,6 +433,15 @@ def interpret(st, ram, fr, code, tab):
                 target = pva + ((ci - base) << U64(1))
                 fault = FAULT_CROSS
                 continue
+            if op == U64(4):
+                more = enter_region(st, code, ci, pva + ((ci - base) << U64(1)), left)
+                if more != left:
+                    left = more
+                    target = st[PC]
+                    fault = FAULT_CROSS
+                    continue
+                w = decode_again(ram, tab, code, base, ci)
+                op = w & U64(0x3fff)
             if op == U64(2):
                 fault, insn, w = fetch_cross(st, ram, fr, tab, base, code, pva + ((ci - base) << U64(1)))
                 if fault != FAULT_NONE:
@@ -482,6 +492,18 @@ def families(isa: Registry) -> dict[str, list[Insn]]:
     return groups
 
 
+ASSISTED = ("float", "system")  # the families that translated regions call
+
+
+def assist_function(groups: dict[str, list[Insn]], ops: Mapping[str, int]) -> list[str]:
+    """assist_row: one predecoded instruction of a family, on the state; FAULT_NONE (0) when it is done."""
+    lines = ["", "", "@jit", "def assist_row(st, ram, fr, code, tab, w, pc, npc):", "    op = w & U64(0x3fff)"]
+    for name in ASSISTED:
+        lines.append(f"    if {_is_one_of('op', [ops[i.name] for i in groups[name]])}:")
+        lines.append(f"        return exec_{name}(st, ram, fr, code, tab, w, op, pc, npc)")
+    return [*lines, "    return FAULT_TRAP"]
+
+
 def interpreter_source(isa: Registry) -> str:
     """The whole generated module."""
     ops = op_numbers(isa)
@@ -489,6 +511,7 @@ def interpreter_source(isa: Registry) -> str:
     groups = families(isa)
     for name, insns in groups.items():
         lines += family_function(isa, name, insns)
+    lines += assist_function(groups, ops)
     lines.append(INTERPRETER.replace("{first_op}", str(min(ops.values()))).rstrip())
     cases = [
         (f"op == U64({ops[i.name]})", [f"# {i.name}", *RowWriter(i, True).write()])

@@ -20,3 +20,4 @@ class Context(IntEnum):
 
 CONTEXT_LENGTH = len(Context) + 5  # five of them are two words
 DOOR = "rvhv_machine"  # the symbol of the compiled machine
+ASSIST_DOOR = "rvhv_assist"  # and of what translated regions call

@@ -62,6 +62,19 @@ def decode_long(tab, insn):  # type: ignore[no-untyped-def]
 
 
 @jit
+def decode_again(ram, tab, code, base, at):  # type: ignore[no-untyped-def]
+    """The predecoded word of the instruction where a region can be entered, which is kept nowhere."""
+    offset = (at - base) << U1
+    at = (code[base + CODE_FRAME] << U12) + offset
+    first = ld16(ram, at)
+    if first & U3 != U3:
+        return tab[first]
+    if offset == LAST_HALFWORD:
+        return OP_CROSS
+    return decode_long(tab, first | (ld16(ram, at + U5 - U3) << U16))
+
+
+@jit
 def decode_at(st, ram, fr, code, tab, base, at):  # type: ignore[no-untyped-def]
     """Predecode the instruction of slot `at` of the page at `base`; the slot and the result may be OP_CROSS."""
     frame = code[base + CODE_FRAME]

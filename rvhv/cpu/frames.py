@@ -12,6 +12,7 @@ harts it drops by raising the memory's generation: a hart that finds itself behi
 from __future__ import annotations
 
 from rvhv.cpu.njit import jit, ld64, st8, st16, st32, st64
+from rvhv.cpu.regions import drop_regions, lines_of
 from rvhv.cpu.slots import (
     CODE_STRIDE,
     FAULT_NONE,
@@ -94,6 +95,7 @@ def drop_code(fr, code, frame, offset, size):  # type: ignore[no-untyped-def]
     if page == U0:
         return
     base = (page - U1) * CODE_STRIDE
+    drop_regions(code, base, lines_of(offset, size))
     first = (offset - U2) >> U1 if offset >= U2 else U0
     last = (offset + size - U1) >> U1
     i = first

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -26,7 +27,7 @@ from numba.core.untyped_passes import InlineClosureLikes
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
-from rvhv.cpu.context import Context
+from rvhv.cpu.context import ASSIST_DOOR, DOOR, Context
 
 
 class LeanCompiler(CompilerBase):  # type: ignore[misc]
@@ -48,7 +49,7 @@ class LeanCompiler(CompilerBase):  # type: ignore[misc]
 BOUNDSCHECK = os.environ.get("NUMBA_BOUNDSCHECK") == "1"
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "pipeline_class": LeanCompiler}
 if not BOUNDSCHECK:
-    # nothing but `compile_entry` calls these, so no wrappers for Python and C are made
+    # nothing but `compile_machine` calls these, so no wrappers for Python and C are made
     OPTIONS.update(_nrt=False, boundscheck=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
@@ -236,6 +237,25 @@ host_add32, host_sub32, host_mul32, host_div32, host_sqrt32, host_fma32 = (
 host_from_int64 = _host_float(64, "sitofp")
 
 
+# how regions call each other: no register is saved, so that going from one to the next is a jump
+REGION_CONVENTION = "ccc" if sys.platform == "win32" else "preserve_nonecc"
+
+
+@intrinsic
+def call_region(typingctx, function, state, ram, tlb, pc, left):  # type: ignore[no-untyped-def]
+    """Call the translated region at an address; see `rvhv.jit.translate`."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        i64, pointer = ir.IntType(64), ir.IntType(8).as_pointer()
+        type_ = ir.FunctionType(i64, [pointer, pointer, pointer, i64, i64])
+        addresses = [builder.inttoptr(a, pointer) for a in args[1:4]]
+        target = builder.inttoptr(args[0], type_.as_pointer())
+        return builder.call(target, [*addresses, args[4], args[5]], cconv=REGION_CONVENTION)
+
+    u64 = types.uint64
+    return u64(u64, u64, u64, u64, u64, u64), codegen
+
+
 def _has_fma() -> bool:
     """Whether a fused multiply-add is one instruction of the CPU that is compiled for; a C library's may be wrong or slow."""
     if platform.machine().lower() in ("arm64", "aarch64"):
@@ -278,7 +298,7 @@ u64_array_at, u8_array_at = _array_at(types.uint64), _array_at(types.uint8)
 
 
 # the interpreter's loop keeps its registers to itself: what it calls off the hot path stays out of it (three times faster)
-APART = ("interpret", "exec_", "decode_at", "fetch_cross", "load_slow", "store_slow", "illegal")
+APART = ("interpret", "exec_", "decode_at", "fetch_cross", "load_slow", "store_slow", "illegal", "enter_region", "decode_again")
 
 
 CODEGEN_LEVEL = 2
@@ -319,8 +339,8 @@ def _only_ir(codegen: Any) -> Iterator[None]:
         callconv.cgutils = cgutils
 
 
-# a C function of one pointer, which is what ctypes calls fastest: op, a and b are read from the context, the result is put there
-DOOR = """
+# `door`: a C function of one pointer, which is what ctypes calls fastest: op, a and b are read from the context, the result is put there. `assist`: what translated regions call
+DOORS = """
 declare i32 @{target}(ptr, ptr, i64, i64, i64, i64)
 define void @{door}(ptr %context) {{
   %op_at = getelementptr i64, ptr %context, i64 {op}
@@ -335,16 +355,23 @@ define void @{door}(ptr %context) {{
   %status = call i32 @{target}(ptr %result_at, ptr %error_at, i64 %address, i64 %op, i64 %a, i64 %b)
   ret void
 }}
+
+declare i32 @{helper}(ptr, ptr, i64, i64, i64, i64, i64)
+define {convention} i64 @{assist}(ptr %context, i64 %what, i64 %a, i64 %b, i64 %c) {{
+  %result_at = alloca i64
+  %error_at = alloca ptr
+  %address = ptrtoint ptr %context to i64
+  %status = call i32 @{helper}(ptr %result_at, ptr %error_at, i64 %address, i64 %what, i64 %a, i64 %b, i64 %c)
+  %result = load i64, ptr %result_at
+  ret i64 %result
+}}
 """
+# how regions call `assist`: what they keep in registers stays there
+ASSIST_CONVENTION = "ccc" if sys.platform == "win32" else "preserve_mostcc"
 
 
-def compile_entry(entry: Any, door: str) -> bytes:
-    """Compile entry(st, ram, fr, code, tab, op, a, b) as the C function `door` of one pointer, to a context (`rvhv.cpu.context`).
-
-    Returns a relocatable object that needs nothing but the C library. Meant for a process of its own with NUMBA_OPT=0, where
-    nothing is optimised until everything is in one module.
-    """
-    u64 = types.uint64
+def _functions(entry: Any, assist: Any) -> tuple[Any, Any]:
+    """The two functions behind the doors, with the context's address in place of the arrays."""
     at_st, at_ram, at_fr = (np.uint64(word) for word in (Context.STATE, Context.RAM, Context.FRAMES))
     at_code, at_tab = np.uint64(Context.CODE), np.uint64(Context.TABLES)
 
@@ -356,17 +383,37 @@ def compile_entry(entry: Any, door: str) -> bytes:
         tab = u64_array_at(context, at_tab)
         return entry(st, ram, fr, code, tab, op, a, b)
 
+    def helper(context, what, a, b, c):  # type: ignore[no-untyped-def]
+        st = u64_array_at(context, at_st)
+        ram = u8_array_at(context, at_ram)
+        fr = u64_array_at(context, at_fr)
+        code = u64_array_at(context, at_code)
+        tab = u64_array_at(context, at_tab)
+        return assist(st, ram, fr, code, tab, what, a, b, c)
+
+    u64 = types.uint64
+    return njit(u64(u64, u64, u64, u64), **OPTIONS)(native), njit(u64(u64, u64, u64, u64, u64), **OPTIONS)(helper)
+
+
+def compile_machine(entry: Any, assist: Any) -> bytes:
+    """Compile entry(st, ram, fr, code, tab, op, a, b) and assist(st, ram, fr, code, tab, what, a, b, c) as the C functions
+    `rvhv.cpu.context.DOOR` and `ASSIST_DOOR`, whose first argument points to a context.
+
+    Returns a relocatable object that needs nothing but the C library. Meant for a process of its own with NUMBA_OPT=0, where
+    nothing is optimised until everything is in one module.
+    """
     with _only_ir(cpu_target.target_context.codegen()):
-        dispatcher = njit(u64(u64, u64, u64, u64), **OPTIONS)(native)
-    (compiled,) = dispatcher.overloads.values()
-    module = compiled.library._final_module
-    target = compiled.fndesc.llvm_func_name
+        compiled = [next(iter(d.overloads.values())) for d in _functions(entry, assist)]
+    module = compiled[0].library._final_module
+    module.link_in(compiled[1].library._final_module)
+    target, helper = (f'"{c.fndesc.llvm_func_name}"' for c in compiled)
     words = {word.name.lower(): word.value for word in Context}
-    module.link_in(llvm.parse_assembly(DOOR.format(target=f'"{target}"', door=door, **words)))
+    doors = {"door": DOOR, "assist": ASSIST_DOOR, "convention": ASSIST_CONVENTION}
+    module.link_in(llvm.parse_assembly(DOORS.format(target=target, helper=helper, **doors, **words)))
     for function in module.functions:
         if any(name in function.name for name in APART):
             function.add_function_attribute("noinline")
-        if function.name != door and not function.is_declaration:
+        if function.name not in (DOOR, ASSIST_DOOR) and not function.is_declaration:
             function.linkage = "internal"
     machine = llvm.Target.from_default_triple().create_target_machine(
         cpu=llvm.get_host_cpu_name(),

@@ -53,6 +53,13 @@ HART_NAMES = (
     "shared",  # index into the frame table of the words that the harts of a memory share
     "generation",  # of the memory's derived data, as far as this hart's TLB is up to date
     *"trace_base trace_head".split(),  # the ring's first word and its number of records
+    # translated regions: addresses of the context, of this state and of RAM, and of the door to `rvhv.core.assist`
+    *"context_address state_address ram_address assist".split(),
+    "sample",  # steps after which the run loop looks where pc is; 0: nothing is translated
+    "wanted",  # number of entries in the ring of code that is hot
+    "cover",  # the lines of the region that is being installed
+    "code_address",  # of the predecoded words
+    "attention",  # not 0: run() leaves with Exit.SERVICE at the next chunk
 )
 
 SLOT = {name: i for i, name in enumerate((*ARCH_NAMES, *HART_NAMES))}
@@ -75,6 +82,11 @@ NO_RESERVATION = (1 << 64) - 1
 
 def state_words(tlb_bits: int) -> int:
     """Length of the state array for TLB banks of 2**tlb_bits entries."""
+    return trace_base(tlb_bits) + TRACE_RECORDS * TRACE_WORDS + WANTED_RECORDS
+
+
+def wanted_base(tlb_bits: int) -> int:
+    """Index of the ring of wanted code in such a state: a physical byte offset into RAM each."""
     return trace_base(tlb_bits) + TRACE_RECORDS * TRACE_WORDS
 
 
@@ -98,8 +110,18 @@ FLAG_WATCH = 8  # a store to it ends run() with Exit.WATCH
 # predecoded code: pages of one word a halfword, two end marks, and the frame the page was decoded from
 CODE_END = 2048
 CODE_FRAME = 2050
+CODE_REGIONS = 2051  # not 0: something of the page is translated or hot
 CODE_STRIDE = 2056
 CODE_PAGES = 2048
+# beside each word, in two more planes of the same shape: the address of the translated region that can be entered there (below
+# LEAST_ENTRY it is none, but how hot the instruction is), and the lines that the region covers
+CODE_ENTRIES = CODE_PAGES * CODE_STRIDE
+CODE_COVER = 2 * CODE_PAGES * CODE_STRIDE
+CODE_WORDS = 3 * CODE_PAGES * CODE_STRIDE
+LEAST_ENTRY = 4096
+HEAT_WANTED = 64  # an instruction this hot is put into the ring
+HEAT_SAMPLE = 24  # for being where a chunk ended; leaving a region for it is 1
+WANTED_RECORDS = 512
 
 TRACE_WORDS = 5  # vm, cause, pc, gpa, vm_steps
 TRACE_RECORDS = 8192
@@ -126,6 +148,7 @@ class Exit(IntEnum):
     TRACE_FULL = 5  # the trace ring is full: drain it and go on
     MMIO = 6  # an access outside RAM waits for its answer: see the mmio slots; nothing of the instruction was done yet
     M = 7  # a trap into M-mode was taken and m_hook is set
+    SERVICE = 8  # the translator has something to do: nothing of the guest's
 
 
 class Fault(IntEnum):

@@ -1,0 +1,123 @@
+"""Translated regions as the interpreter sees them: entering one, noticing what is hot, and dropping what a store changed.
+
+A region is a function over the same state, made by `rvhv.jit` from bytes of one page. Where it can be entered the page's
+predecoded word is the op REGION, and the planes beside the word hold the function's address and the lines that it was made
+from. Dropping is clearing these words: no region runs again that a store has changed, and none runs while it is dropped,
+because a region leaves for each store that is not plainly to data.
+"""
+
+from __future__ import annotations
+
+from rvhv.cpu.njit import call_region, jit
+from rvhv.cpu.predecode import HALFWORDS_SHIFT, OP_MASK, Special
+from rvhv.cpu.slots import (
+    ATTENTION,
+    CODE_COVER,
+    CODE_END,
+    CODE_ENTRIES,
+    CODE_FRAME,
+    CODE_REGIONS,
+    HEAT_WANTED,
+    LEAST_ENTRY,
+    PC,
+    RAM_ADDRESS,
+    STATE_ADDRESS,
+    TLB_DATA,
+    TLB_FETCH,
+    TLB_MASK,
+    TRACE_BASE,
+    TRACE_RECORDS,
+    TRACE_WORDS,
+    U64,
+    WANTED,
+    WANTED_RECORDS,
+)
+
+U0, U1, U3, U5, U6, U12 = (U64(n) for n in (0, 1, 3, 5, 6, 12))
+PAGE = U64(0xFFFF_FFFF_FFFF_F000)
+PAGE_OFFSET = U64(4095)
+OP = U64(OP_MASK)
+REGION = U64(Special.REGION)
+REGION_WORD = U64(Special.REGION | 1 << HALFWORDS_SHIFT)
+TRACE_RING = TRACE_RECORDS * TRACE_WORDS
+
+
+@jit
+def lines_of(offset, size):  # type: ignore[no-untyped-def]
+    """A bit for each line of 64 bytes of a frame that the bytes touch."""
+    first, last = offset >> U6, (offset + size - U1) >> U6
+    return ((U1 << (last - first)) - U1 | (U1 << (last - first))) << first
+
+
+@jit
+def heat(st, code, pc, amount):  # type: ignore[no-untyped-def]
+    """The interpreter runs at pc though regions are made: when it does so often, ask for one."""
+    at = st[TLB_FETCH] + (((pc >> U12) & st[TLB_MASK]) << U1)
+    if st[at] != pc & PAGE:
+        return
+    base = st[at + U1]
+    ci = base + ((pc & PAGE_OFFSET) >> U1)
+    old = code[CODE_ENTRIES + ci]
+    if old >= LEAST_ENTRY or old >= HEAT_WANTED:
+        return
+    code[CODE_ENTRIES + ci] = old + amount
+    code[base + CODE_REGIONS] = U1
+    if old + amount >= HEAT_WANTED:
+        if st[WANTED] < WANTED_RECORDS:
+            st[st[TRACE_BASE] + TRACE_RING + st[WANTED]] = (code[base + CODE_FRAME] << U12) + (pc & PAGE_OFFSET)
+            st[WANTED] += U1
+        st[ATTENTION] = U1
+
+
+@jit
+def enter_region(st, code, ci, pc, left):  # type: ignore[no-untyped-def]
+    """Run translated code from pc, for at most `left` steps; returns the steps that are left, and slot pc is where it ended. No step
+    was done: the instruction at pc is the interpreter's."""
+    tlb = st[STATE_ADDRESS] + (st[TLB_DATA] << U3)
+    rest = call_region(code[CODE_ENTRIES + ci], st[STATE_ADDRESS], st[RAM_ADDRESS], tlb, pc, left)
+    if rest != left:
+        heat(st, code, st[PC], U1)
+    return rest
+
+
+@jit
+def drop_regions(code, base, lines):  # type: ignore[no-untyped-def]
+    """Drop the regions of a page of code that were made from any of the lines; what is there now is not hot yet."""
+    if code[base + CODE_REGIONS] == U0:
+        return
+    kept = U0
+    i = base
+    while i < base + CODE_END:
+        if code[CODE_ENTRIES + i] != U0:
+            if (code[CODE_COVER + i] | (U1 << ((i - base) >> U5))) & lines != U0:
+                code[CODE_ENTRIES + i] = U0
+                code[CODE_COVER + i] = U0
+                if code[i] & OP == REGION:
+                    code[i] = U0
+            else:
+                kept = U1
+        i += U1
+    code[base + CODE_REGIONS] = kept
+
+
+@jit
+def install_entry(code, base, offset, address, cover):  # type: ignore[no-untyped-def]
+    """The region at `address`, made from the lines `cover`, can be entered at `offset` of the page."""
+    i = base + (offset >> U1)
+    code[CODE_ENTRIES + i] = address
+    code[CODE_COVER + i] = cover
+    code[i] = REGION_WORD
+    code[base + CODE_REGIONS] = U1
+
+
+@jit
+def forget_regions(code, base):  # type: ignore[no-untyped-def]
+    """A page of predecoded code is given up: no regions, nothing hot."""
+    if code[base + CODE_REGIONS] == U0:
+        return
+    i = base
+    while i < base + CODE_END:
+        code[CODE_ENTRIES + i] = U0
+        code[CODE_COVER + i] = U0
+        i += U1
+    code[base + CODE_REGIONS] = U0

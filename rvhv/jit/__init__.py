@@ -1,0 +1,1 @@
+"""The second tier: hot code becomes LLVM regions, exact to the instruction."""

@@ -1,0 +1,470 @@
+"""A region as LLVM IR: i64 region(state*, ram*, tlb*, pc, left), all of it made from the rows.
+
+It is entered at one of its entries with pc there, runs at most `left` steps, and returns the steps that are left; the slot pc is
+where the interpreter goes on. It returns early where it cannot do an instruction, with nothing of it done.
+
+Registers are written through to the state at each definition, and only loads become SSA values: every exit is precise for free.
+A block counts its steps at its start, and what leaves in its middle gives the rest back. Blocks that close a cycle, and entries,
+check that the steps are enough for every path to the next check.
+
+A region ends in a dispatch: the page of pc is looked up in the fetch entries of the TLB, as the interpreter does it, and the
+region that can be entered there is called as a tail (`musttail`, in a convention that saves no register): a jump. So there are no
+links to be broken: what a store or a mapping changes, the entry of the TLB or of the page's table changes.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+
+from rvhv.core.memory import PAGE
+from rvhv.core.ops import Assist
+from rvhv.cpu.predecode import IMM_SHIFT, RD_SHIFT
+from rvhv.cpu.state import (
+    CODE_ENTRIES,
+    DATA_WORDS,
+    FETCH_WORDS,
+    LEAST_ENTRY,
+    NO_RESERVATION,
+    SLOT,
+    TLB_ADDEND,
+    TLB_R,
+    TLB_W,
+)
+from rvhv.errors import InternalError
+from rvhv.isa.effects import UseFloat
+from rvhv.isa.expr import MASK64
+from rvhv.isa.render.llvm import I1, I8, I32, I64, PTR, RowBuilder, Value, lift
+from rvhv.jit import floating
+from rvhv.jit.form import Block, Kind, Region, Step
+from rvhv.jit.liveness import live_at_entries
+
+CONVENTION = "" if sys.platform == "win32" else "preserve_nonecc"
+ASSIST_CONVENTION = "" if sys.platform == "win32" else "preserve_mostcc"
+FUNCTION = ir.FunctionType(I64, [PTR, PTR, PTR, I64, I64])
+ASSIST = ir.FunctionType(I64, [PTR, I64, I64, I64, I64])
+LIKELY, UNLIKELY = [4000, 1], [1, 4000]
+FS = 3 << 13
+DOUBLE = ir.DoubleType()
+MOST_TARGETS = 64  # of a jump through a register, known in the region
+
+
+def name_of(offset: int) -> str:
+    return f"at_{offset:03x}"
+
+
+class Translator:
+    """Builds one function. Also the sink of `RowBuilder` for the instruction being built."""
+
+    def __init__(self, region: Region, tlb_bits: int, name: str, host_fma: bool) -> None:
+        self.region, self.host_fma = region, host_fma
+        self.tlb_mask = (1 << tlb_bits) - 1
+        self.module = ir.Module()
+        self.function = ir.Function(self.module, FUNCTION, name)
+        self.function.calling_convention = CONVENTION
+        self.state, self.ram, self.tlb, self.pc, self.left_in = self.function.args
+        for argument in (self.state, self.ram, self.tlb):
+            argument.add_attribute("noalias")
+        self.entry = self.function.append_basic_block("entry")
+        self.builder = ir.IRBuilder(self.entry)
+        self.blocks = {at: self.function.append_basic_block(name_of(at)) for at in region.blocks}
+        self.dispatch = self.function.append_basic_block("dispatch")
+        self.registers: dict[str, Any] = {}
+        self.step: Step
+        self.left: ir.Value  # after the whole block
+        self.behind = 0  # steps of the block from the current instruction on
+        self._stub: Any = None
+        self._float_checked = False
+
+    # -- the function
+
+    def build(self) -> ir.Module:
+        b = self.builder
+        self.left_var = b.alloca(I64, name="left")
+        self.next_pc = b.alloca(I64, name="next_pc")
+        self.page = b.and_(self.pc, ir.Constant(I64, -PAGE), name="page")
+        b.store(self.left_in, self.left_var)
+        live, used = live_at_entries(self.region)
+        for register in sorted(used):
+            self.registers[register] = b.alloca(DOUBLE if register[0] == "f" else I64, name=register)
+        self.float_used = any(self._uses_float(s) for block in self.region.blocks.values() for s in block.steps)
+        if self.float_used:
+            self._float_entry()
+        where = b.and_(self.pc, ir.Constant(I64, PAGE - 1))
+        entries = self.region.entries
+        switch = b.switch(where, self._enter(entries[0], live[entries[0]]))
+        for at in entries[1:]:
+            switch.add_case(ir.Constant(I64, at), self._enter(at, live[at]))
+        for at, block in self.region.blocks.items():
+            self.builder = ir.IRBuilder(self.blocks[at])
+            self._block(at, block)
+        self.builder = ir.IRBuilder(self.dispatch)
+        self._dispatch()
+        return self.module
+
+    def _enter(self, at: int, live: set[str]) -> Any:
+        """A block that loads the registers the code at an entry needs."""
+        block = self.function.append_basic_block(f"enter_{at:03x}")
+        b = ir.IRBuilder(block)
+        for register in sorted(live):
+            var = self.registers[register]
+            b.store(b.load(self._slot(register, b), typ=DOUBLE if register[0] == "f" else I64), var)
+        b.branch(self.blocks[at])
+        return block
+
+    @staticmethod
+    def _uses_float(step: Step) -> bool:
+        return any(isinstance(e, UseFloat) for e in step.insn.effects)
+
+    def _float_entry(self) -> None:
+        """Whether floating point is on, with nothing to be noted when it is used; and whether rounding is what the host does."""
+        b = self.builder
+        on = b.and_(self.load_slot("mstatus"), b.or_(self.load_slot("vsstatus"), b.sub(self.load_slot("v"), self.const(1))))
+        self.float_on = b.icmp_unsigned("==", b.and_(on, self.const(FS)), self.const(FS))
+        self.rounds_var = b.alloca(I1, name="rounds")
+        self.refresh_rounding()
+
+    def refresh_rounding(self) -> None:
+        """NX is set already and frm is round-to-nearest-even."""
+        b = self.builder
+        modes = b.and_(self.load_slot("fcsr"), self.const(floating.NX | floating.FRM))
+        b.store(b.icmp_unsigned("==", modes, self.const(floating.NX)), self.rounds_var)
+
+    def _block(self, at: int, block: Block) -> None:
+        b = self.builder
+        count = len(block.steps) - (block.last.kind is Kind.LEAVE)
+        left = b.load(self.left_var, typ=I64)
+        if block.head:
+            enough = self.function.append_basic_block()
+            short = self.function.append_basic_block()
+            b.cbranch(b.icmp_unsigned(">=", left, self.const(block.need)), enough, short).set_weights(LIKELY)
+            self._leave(short, at, left)
+            b.position_at_end(enough)
+        self.left = b.sub(left, self.const(count))
+        b.store(self.left, self.left_var)
+        self._float_checked = False
+        for i, step in enumerate(block.steps):
+            self.step, self.behind, self._stub = step, count - i, None
+            self._step(step)
+        if not block.last.kind.ends:
+            self.go(block.last.next)
+
+    def _step(self, step: Step) -> None:
+        match step.kind:
+            case Kind.LEAVE:
+                self._leave(self.builder.block, step.offset, self.left)
+            case Kind.ASSIST:
+                self.assist_row()
+                self.reload_destination()
+                if self.float_used:
+                    self.refresh_rounding()
+            case Kind.FLOAT:
+                self._float(step)
+            case _:
+                RowBuilder(self.builder, self).emit(step.insn)
+
+    def _leave(self, block: Any, offset: int, left: ir.Value) -> None:
+        """The interpreter goes on at `offset`."""
+        b = ir.IRBuilder(block)
+        b.store(b.add(self.page, self.const(offset)), self._slot("pc", b))
+        b.ret(left)
+
+    def stub(self) -> Any:
+        """The block that leaves for the interpreter to do the current instruction."""
+        if self._stub is None:
+            self._stub = self.function.append_basic_block(f"leave_{self.step.offset:03x}")
+            b = ir.IRBuilder(self._stub)
+            left = b.add(self.left, self.const(self.behind))
+            b.store(b.add(self.page, self.const(self.step.offset)), self._slot("pc", b))
+            b.ret(left)
+        return self._stub
+
+    def require(self, condition: ir.Value, weights: list[int] = LIKELY) -> None:
+        """Go on if it holds, else leave."""
+        fine = self.function.append_basic_block()
+        self.builder.cbranch(condition, fine, self.stub()).set_weights(weights)
+        self.builder.position_at_end(fine)
+
+    def split(self, condition: ir.Value, usual: Callable[[], ir.Value], seldom: Callable[[], ir.Value]) -> ir.Value:
+        """One value out of two ways to get it."""
+        yes, no, join = (self.function.append_basic_block() for _ in range(3))
+        self.builder.cbranch(condition, yes, no).set_weights(LIKELY)
+        arms = []
+        for block, make in ((yes, usual), (no, seldom)):
+            self.builder.position_at_end(block)
+            value = make()
+            arms.append((value, self.builder.block))
+            self.builder.branch(join)
+        self.builder.position_at_end(join)
+        phi = self.builder.phi(arms[0][0].type)
+        for value, block in arms:
+            phi.add_incoming(value, block)
+        return phi
+
+    def go(self, offset: int) -> None:
+        """Control goes to an offset that is known."""
+        if offset in self.blocks:
+            self.builder.branch(self.blocks[offset])
+        else:
+            self.go_to(self.builder.add(self.page, self.const(offset)))
+
+    def go_to(self, target: ir.Value) -> None:
+        self.builder.store(target, self.next_pc)
+        self.builder.branch(self.dispatch)
+
+    def _dispatch(self) -> None:
+        b, const = self.builder, self.const
+        pc = b.load(self.next_pc, typ=I64)
+        left = b.load(self.left_var, typ=I64)
+        found, enter, out = (self.function.append_basic_block(n) for n in ("found", "go_on", "out"))
+        index = b.and_(b.lshr(pc, const(12)), const(self.tlb_mask))
+        words = b.add(b.mul(index, const(FETCH_WORDS)), const((self.tlb_mask + 1) * DATA_WORDS))
+        fetch = b.gep(self.tlb, [words], source_etype=I64)
+        page = b.load(fetch, typ=I64)
+        b.cbranch(b.icmp_unsigned("==", page, b.and_(pc, const(-PAGE))), found, out).set_weights(LIKELY)
+        b.position_at_end(found)
+        base = b.load(b.gep(fetch, [const(1)], source_etype=I64), typ=I64)
+        code = b.inttoptr(self.load_slot("code_address"), PTR)
+        at = b.add(b.add(base, const(CODE_ENTRIES)), b.lshr(b.and_(pc, const(PAGE - 1)), const(1)))
+        entry = b.load(b.gep(code, [at], source_etype=I64), typ=I64)
+        b.cbranch(b.icmp_unsigned(">=", entry, const(LEAST_ENTRY)), enter, out).set_weights(LIKELY)
+        b.position_at_end(enter)
+        target = b.inttoptr(entry, FUNCTION.as_pointer())
+        arguments = [self.state, self.ram, self.tlb, pc, left]
+        b.ret(b.call(target, arguments, cconv=CONVENTION or None, tail="musttail"))
+        b.position_at_end(out)
+        b.store(pc, self._slot("pc", b))
+        b.ret(left)
+
+    # -- the state
+
+    @staticmethod
+    def const(value: int) -> ir.Constant:
+        return ir.Constant(I64, value & MASK64)
+
+    def _slot(self, name: str, builder: ir.IRBuilder | None = None) -> ir.Value:
+        return (builder or self.builder).gep(self.state, [self.const(SLOT[name])], source_etype=I64)
+
+    def load_slot(self, name: str) -> ir.Value:
+        return self.builder.load(self._slot(name), typ=I64)
+
+    def store_slot(self, name: str, value: ir.Value) -> None:
+        self.builder.store(value, self._slot(name))
+
+    def assist(self, what: Assist, a: ir.Value, b: ir.Value, c: ir.Value) -> None:
+        """Have the machine do it, or leave."""
+        door = self.builder.inttoptr(self.load_slot("assist"), ASSIST.as_pointer())
+        context = self.builder.inttoptr(self.load_slot("context_address"), PTR)
+        answer = self.builder.call(door, [context, self.const(what), a, b, c], cconv=ASSIST_CONVENTION or None)
+        self.require(self.builder.icmp_unsigned("==", answer, self.const(0)))
+
+    def assist_row(self) -> None:
+        """Have the machine do the current instruction on the state."""
+        b, step = self.builder, self.step
+        self.store_slot("left", b.add(self.left, self.const(self.behind)))
+        pc = b.add(self.page, self.const(step.offset))
+        self.assist(Assist.ROW, self.const(step.word), pc, b.add(pc, self.const(step.length)))
+
+    def reload_destination(self) -> None:
+        for field, file in (("rd", "x"), ("frd", "f")):
+            register = f"{file}{self.step.fields.get(field, 0)}"
+            if field in self.step.insn.encoding.by_name and register in self.registers:
+                value = self.builder.load(self._slot(register), typ=DOUBLE if file == "f" else I64)
+                self.builder.store(value, self.registers[register])
+
+    def double(self, field: str) -> ir.Value:
+        """An F register as a number."""
+        return self.builder.load(self.registers[f"f{self.step.fields[field]}"], typ=DOUBLE)
+
+    # -- the sink
+
+    def operand(self, name: str) -> Value:
+        step = self.step
+        match name:
+            case "pc":
+                return self.builder.add(self.page, self.const(step.offset))
+            case "npc":
+                return self.builder.add(self.page, self.const(step.next))
+            case "rs1" | "rs2" | "rd_value":
+                n = step.fields["rd" if name == "rd_value" else name]
+                return self.builder.load(self.registers[f"x{n}"], typ=I64) if n else 0
+            case "frs1" | "frs2" | "frs3":
+                return self.builder.bitcast(self.double(name), I64)
+            case "rd_index" | "rs1_index" | "rs2_index":
+                return step.fields[name.removesuffix("_index")]
+        return step.fields[name] & MASK64
+
+    def write_rd(self, value: Value) -> None:
+        register = f"x{self.step.fields['rd']}"
+        if register != "x0":
+            self.builder.store(lift(value), self._slot(register))
+            self.builder.store(lift(value), self.registers[register])
+
+    def write_frd(self, value: Value) -> None:
+        register = f"f{self.step.fields['frd']}"
+        number = self.builder.bitcast(lift(value), DOUBLE)
+        self.builder.store(number, self._slot(register))
+        self.builder.store(number, self.registers[register])
+
+    def use_float(self, rm: Value) -> Value:
+        if not self._float_checked:
+            self.require(self.float_on)
+            self._float_checked = True
+        return 0  # only `_float` would need it
+
+    def _float(self, step: Step) -> None:
+        self.use_float(0)
+        inlined = floating.inline(self)
+
+        def soft() -> ir.Value:
+            self.assist_row()
+            self.refresh_rounding()
+            return self.builder.load(self._slot(destination), typ=type_)
+
+        destination = f"f{step.fields['frd']}" if "frd" in step.fields else f"x{step.fields['rd']}"
+        type_ = DOUBLE if destination[0] == "f" else I64
+        if destination == "x0" or inlined is None:
+            self.assist_row()
+            self.refresh_rounding()
+            self.reload_destination()
+            return
+        condition, value = inlined
+        result = value if condition is None else self.split(condition, lambda: value, soft)
+        self.builder.store(result, self._slot(destination))
+        self.builder.store(result, self.registers[destination])
+
+    def float_op(self, op: str, fmt: str, mode: Value, args: tuple[Value, ...]) -> Value:
+        raise InternalError(f"a floating-point operation {op} that is not alone in its row")
+
+    def _lookup(self, addr: ir.Value, size: int, tag: int) -> tuple[ir.Value, ir.Value]:
+        """Whether the TLB has the page for this access, and the entry."""
+        b = self.builder
+        shift = 12 - (DATA_WORDS * 8).bit_length() + 1
+        index = b.and_(b.lshr(addr, self.const(shift)), self.const(self.tlb_mask << (12 - shift)))
+        entry = b.gep(self.tlb, [index], source_etype=I8)
+        known = b.load(b.gep(entry, [self.const(8 * tag)], source_etype=I8), typ=I64)
+        wanted = b.and_(addr, self.const(-PAGE | (size - 1)))
+        return b.icmp_unsigned("==", known, wanted), entry
+
+    def _offset(self, addr: ir.Value, entry: ir.Value) -> ir.Value:
+        """Where in RAM the page's access goes."""
+        addend = self.builder.load(self.builder.gep(entry, [self.const(8 * TLB_ADDEND)], source_etype=I8), typ=I64)
+        return self.builder.add(addr, addend)
+
+    def _ram(self, offset: ir.Value) -> ir.Value:
+        return self.builder.gep(self.ram, [offset], source_etype=I8)
+
+    def _extend(self, value: ir.Value, size: int, signed: bool) -> ir.Value:
+        if size == 8:
+            return value
+        return (self.builder.sext if signed else self.builder.zext)(value, I64)
+
+    def load(self, addr: Value, size: int, signed: bool, via: str) -> Value:
+        va, narrow = lift(addr), ir.IntType(8 * size)
+        hit, entry = self._lookup(va, size, TLB_R)
+
+        def fast() -> ir.Value:
+            where = self._ram(self._offset(va, entry))
+            return self._extend(self.builder.load(where, typ=narrow, align=1), size, signed)
+
+        def slow() -> ir.Value:
+            self.assist(Assist.LOAD, va, self.const(size), self.const(0))
+            value = self.load_slot("value")
+            return self._extend(self.builder.trunc(value, narrow) if size < 8 else value, size, signed)
+
+        return self.split(hit, fast, slow)
+
+    def store(self, addr: Value, value: Value, size: int, via: str) -> None:
+        va, stored, narrow = lift(addr), lift(value), ir.IntType(8 * size)
+        hit, entry = self._lookup(va, size, TLB_W)
+        fast, slow, join = (self.function.append_basic_block() for _ in range(3))
+        self.builder.cbranch(hit, fast, slow).set_weights(LIKELY)
+        self.builder.position_at_end(fast)
+        where = self._ram(self._offset(va, entry))
+        self.builder.store(self.builder.trunc(stored, narrow) if size < 8 else stored, where, align=1)
+        self.builder.branch(join)
+        self.builder.position_at_end(slow)
+        self.assist(Assist.STORE, va, stored, self.const(size))
+        self.builder.branch(join)
+        self.builder.position_at_end(join)
+
+    def _atomic(self, addr: ir.Value, size: int, tag: int) -> ir.Value:
+        """Where in RAM an aligned atomic access goes; leaves where that is not known."""
+        hit, entry = self._lookup(addr, size, tag)
+        self.require(hit)
+        return self._offset(addr, entry)
+
+    def amo(self, addr: Value, size: int, update: Callable[[Value], Value]) -> Value:
+        narrow = ir.IntType(8 * size)
+        where = self._ram(self._atomic(lift(addr), size, TLB_W))
+        old = self._extend(self.builder.load(where, typ=narrow, align=1), size, True)
+        new = lift(update(old))
+        self.builder.store(self.builder.trunc(new, narrow) if size < 8 else new, where, align=1)
+        return old
+
+    def lr(self, addr: Value, size: int) -> Value:
+        offset = self._atomic(lift(addr), size, TLB_R)
+        self.store_slot("reservation", self.builder.add(offset, self.load_slot("ram_base")))
+        self.store_slot("reservation_size", self.const(size))
+        value = self.builder.load(self._ram(offset), typ=ir.IntType(8 * size), align=1)
+        return self._extend(value, size, True)
+
+    def sc(self, addr: Value, value: Value, size: int) -> Value:
+        b, stored = self.builder, lift(value)
+        offset = self._atomic(lift(addr), size, TLB_W)
+        same = b.icmp_unsigned("==", self.load_slot("reservation"), b.add(offset, self.load_slot("ram_base")))
+        held = b.and_(same, b.icmp_unsigned("==", self.load_slot("reservation_size"), self.const(size)))
+        self.store_slot("reservation", self.const(NO_RESERVATION))
+        store, join = self.function.append_basic_block(), self.function.append_basic_block()
+        b.cbranch(held, store, join)
+        b.position_at_end(store)
+        b.store(b.trunc(stored, ir.IntType(8 * size)) if size < 8 else stored, self._ram(offset), align=1)
+        b.branch(join)
+        b.position_at_end(join)
+        return b.zext(b.not_(held), I64)
+
+    def csr(self, csr: Value, update: Callable[[Value], Value], reads: Value, writes: Value) -> Value:
+        raise InternalError("a CSR access is the machine's")
+
+    def call(self, helper: str, args: tuple[Value, ...]) -> None:
+        raise InternalError(f"{helper} is the interpreter's")
+
+    def branch(self, cond: Value, target: Value) -> None:
+        if isinstance(cond, int):
+            self.go(self.step.target if cond else self.step.next)
+            return
+        taken, other = self.function.append_basic_block(), self.function.append_basic_block()
+        self.builder.cbranch(cond, taken, other)
+        self.builder.position_at_end(taken)
+        self.go(self.step.target)
+        self.builder.position_at_end(other)
+        self.go(self.step.next)
+
+    def jump(self, target: Value) -> None:
+        if self.step.kind is Kind.JUMP:
+            self.go(self.step.target)
+            return
+        known = self.region.returns if self._returns() else self.region.entries
+        known = known[:MOST_TARGETS]
+        if not known:
+            self.go_to(lift(target))
+            return
+        out = self.function.append_basic_block()
+        offset = self.builder.sub(lift(target), self.page)
+        switch = self.builder.switch(offset, out)
+        for at in known:
+            switch.add_case(self.const(at), self.blocks[at])
+        self.builder.position_at_end(out)
+        self.go_to(lift(target))
+
+    def _returns(self) -> bool:
+        """Whether a jump through a register is a return, by the hints of the specification."""
+        return self.step.fields["rd"] == 0 and self.step.fields["rs1"] in (1, 5)
+
+
+def translate(region: Region, tlb_bits: int, name: str = "region", *, host_fma: bool = False) -> str:
+    """The LLVM assembly of a region for TLB banks of 2**tlb_bits entries; `host_fma`: the host has a fused multiply-add."""
+    return str(Translator(region, tlb_bits, name, host_fma).build())
