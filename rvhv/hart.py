@@ -17,8 +17,10 @@ from rvhv.cpu.state import (
     SLOT,
     TRACE_WORDS,
     Answer,
+    Exit,
     Prv,
 )
+from rvhv.jit.engine import attach
 
 MASK64 = (1 << 64) - 1
 PMP_ALL = 3 << 3 | 7  # NAPOT; R, W and X
@@ -35,6 +37,8 @@ RESET = {
     "vstimecmp": MASK64,
     "reservation": NO_RESERVATION,
 }
+SERVICE = int(Exit.SERVICE)
+RUN_END, STEPS = SLOT["run_end"], SLOT["steps"]
 MMIO_VALUE, MMIO_SIZE, MMIO_ANSWER = SLOT["mmio_value"], SLOT["mmio_size"], SLOT["mmio_answer"]
 NOT_WAITING, DONE, REFUSED = (int(answer) for answer in (Answer.NONE, Answer.DONE, Answer.REFUSED))
 
@@ -45,7 +49,7 @@ class Hart:
     `state` is the whole state as a memoryview of format "Q", indexed with `rvhv.cpu.state.SLOT`.
     """
 
-    def __init__(self, memory: Memory, *, hartid: int = 0, tlb_bits: int = 8) -> None:
+    def __init__(self, memory: Memory, *, hartid: int = 0, tlb_bits: int = 8, tier: str | None = None) -> None:
         self.memory = memory
         self._buffer = Buffer(8 * layout.state_words(tlb_bits), "Q")
         self.state = self._buffer.view
@@ -62,10 +66,20 @@ class Hart:
         self._arch = state[:ARCH_WORDS].cast("B")
         self._entry = build.bind(self._buffer, memory.ram, memory.frames, memory.code)
         memory.forget.append(self.forget)
+        self.engine = attach(self, memory, tlb_bits, tier)
 
     def run(self, budget: int) -> int:
         """Run at most `budget` steps; returns an `rvhv.cpu.state.Exit`."""
-        return self._entry(RUN, budget)
+        code = self._entry(RUN, budget)
+        while code == SERVICE:
+            assert self.engine is not None
+            self.engine.service(self)
+            code = self._entry(RUN, self.state[RUN_END] - self.state[STEPS])
+        return code
+
+    def operate(self, op: Op, a: int = 0, b: int = 0) -> int:
+        """Ask the compiled machine for something (see `rvhv.core.ops.Op`)."""
+        return self._entry(op, a, b)
 
     # after Exit.MMIO, exactly one of these three; each is one step, and returns what `run` returned for it
 

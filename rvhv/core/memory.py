@@ -51,6 +51,7 @@ class Memory:
         self.code = Buffer(CODE_WORDS * 8, "Q")
         self._bytes = self.ram.view
         self._flags = self.frames.view
+        self.engine: object = None  # its translator, which the harts share
         self.forget: list[Callable[[int, int], None]] = []  # each hart's (spa, length)
 
     def _offset(self, spa: int, length: int) -> int:

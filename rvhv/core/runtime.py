@@ -45,6 +45,7 @@ from rvhv.cpu.slots import (
     MMIO_ANSWER,
     NO_TAG,
     PC,
+    RUN_END,
     SAMPLE,
     STEPS,
     TRACE_HEAD,
@@ -91,6 +92,7 @@ def make_entry(interpret: Any, csr_read: Any, csr_write: Any) -> Any:
     def run(st, ram, fr, code, tab, budget):  # type: ignore[no-untyped-def]
         follow_generation(st, fr)
         end = st[STEPS] + budget
+        st[RUN_END] = end
         st[CHUNK] = U0
         st[LEFT] = U0
         while True:

@@ -57,6 +57,7 @@ HART_NAMES = (
     *"context_address state_address ram_address assist".split(),
     "sample",  # steps after which the run loop looks where pc is; 0: nothing is translated
     "wanted",  # number of entries in the ring of code that is hot
+    "run_end",  # value of `steps` at which run() is over
     "cover",  # the lines of the region that is being installed
     "code_address",  # of the predecoded words
     "attention",  # not 0: run() leaves with Exit.SERVICE at the next chunk

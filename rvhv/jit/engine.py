@@ -1,0 +1,247 @@
+"""Who decides what is translated, and puts regions where the interpreter finds them. One engine a memory, for all its harts.
+
+The machine notes in a ring which code is hot (`rvhv.cpu.regions.heat`) and asks for service between two chunks. The engine sends a
+page's bytes and where it is hot to a worker process; what comes back is kept by content, so that the same code in another
+frame or VM, or the same code again, is installed without being translated a second time.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from rvhv.build import CHECKED
+from rvhv.core.memory import PAGE, Memory
+from rvhv.core.ops import Op
+from rvhv.cpu.state import SLOT, wanted_base
+from rvhv.errors import ConfigError
+from rvhv.jit.job import Job, Result
+
+log = logging.getLogger(__name__)
+
+SAMPLE_STEPS = 1 << 17  # how often the run loop looks where pc is: half a millisecond of interpretation
+EAGER_SAMPLE_STEPS = 64
+WORTH_A_WORKER = 6  # places that are hot before a process is started
+MOST_CODE = 64 << 20  # bytes of regions that are kept
+MOST_OF_A_FRAME = 64  # translations of a frame's code: one that changes all the time is left to the interpreter
+MOST_STARTS = 64  # of one region
+ATTENTION, WANTED, SAMPLE = SLOT["attention"], SLOT["wanted"], SLOT["sample"]
+
+
+class Tier(StrEnum):
+    """How guests run. All three give the same result, step by step."""
+
+    AUTO = "auto"  # interpreted, and translated in the background where it is hot
+    INTERP = "interp"  # interpreted only
+    JIT = "jit"  # translated at once, before it goes on: for tests
+
+
+def chosen_tier(tier: str | None) -> Tier:
+    """The tier of that name; None: RVHV_TIER's, or auto. Raises ConfigError."""
+    name = tier or os.environ.get("RVHV_TIER") or Tier.AUTO
+    if name not in list(Tier):
+        raise ConfigError(f"tier {name!r} does not exist: choose {', '.join(Tier)}")
+    return Tier(name)
+
+
+class HartPart(Protocol):
+    """What the engine needs of a hart."""
+
+    state: memoryview[int]
+
+    def operate(self, op: Op, a: int = 0, b: int = 0) -> int: ...
+    def flush(self) -> None: ...
+
+
+def attach(hart: HartPart, memory: Memory, tlb_bits: int, tier: str | None) -> Engine | None:
+    """The engine of the memory, made if there is none; None when the hart stays with the interpreter."""
+    chosen = chosen_tier(tier)
+    if chosen is Tier.INTERP or CHECKED:
+        return None
+    if memory.engine is None:
+        memory.engine = Engine(memory, tlb_bits, chosen)
+    engine = memory.engine
+    assert isinstance(engine, Engine)
+    return engine if engine.attach(hart, tlb_bits) else None
+
+
+@dataclass
+class Loaded:
+    """A region in this process."""
+
+    result: Result
+    address: int
+    tracker: Any  # keeps the code in memory
+    frames: set[int] = field(default_factory=set)
+
+
+@dataclass
+class Statistics:
+    """What the translator did, for people."""
+
+    regions: int = 0
+    instructions: int = 0
+    code_bytes: int = 0
+    installs: int = 0
+    requests: int = 0
+    refused: int = 0
+    from_cache: int = 0
+    worker_seconds: float = 0.0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+
+class Engine:
+    """See the module. `tlb_bits`: of all harts of the memory."""
+
+    def __init__(self, memory: Memory, tlb_bits: int, tier: Tier) -> None:
+        self.memory, self.tlb_bits, self.tier = memory, tlb_bits, tier
+        self.statistics = Statistics()
+        self.harts: list[HartPart] = []
+        self._by_entry: dict[tuple[int, bytes], list[Loaded]] = {}
+        self._wanted: dict[int, set[int]] = {}  # by frame, in the order in which they became hot
+        self._known: dict[int, set[int]] = {}  # by frame: where it was hot at any time
+        self._times: Counter[int] = Counter()
+        self._asked: tuple[int, set[int]] | None = None
+        self._worker: Any = None
+        self._early = 0
+        self._names = 0
+        self._loader: Any = None
+
+    def attach(self, hart: HartPart, tlb_bits: int) -> bool:
+        """Serve this hart. False: it stays with the interpreter."""
+        if tlb_bits != self.tlb_bits:
+            return False
+        hart.state[SAMPLE] = EAGER_SAMPLE_STEPS if self.tier is Tier.JIT else SAMPLE_STEPS
+        self.harts.append(hart)
+        return True
+
+    # -- between chunks
+
+    def service(self, hart: HartPart) -> None:
+        """Take what is wanted from the ring, and install what is ready."""
+        hart.state[ATTENTION] = 0
+        self._collect(hart)
+        if self.tier is Tier.JIT:
+            from rvhv.jit.work import work
+
+            while (job := self._next_job()) is not None:
+                self._install(hart, work(job))
+            return
+        if self._early < WORTH_A_WORKER:
+            return
+        if self._worker is None:
+            self._start_worker()
+        while (result := self._worker.take()) is not None:
+            self._install(hart, result)
+        if self._asked is None and (job := self._next_job()) is not None:
+            self._worker.send(job)
+
+    def _collect(self, hart: HartPart) -> None:
+        state = hart.state
+        base = wanted_base(self.tlb_bits)
+        count = state[WANTED]
+        places = list(state[base : base + count])
+        state[WANTED] = 0
+        self._early += count
+        self.statistics.requests += count
+        for place in places:
+            frame, offset = divmod(place, PAGE)
+            if self._reuse(hart, frame, offset):
+                continue
+            if self._times[frame] >= MOST_OF_A_FRAME:
+                self.statistics.refused += 1
+                continue
+            self._wanted.setdefault(frame, set()).add(offset)
+
+    def _bytes(self, frame: int, start: int = 0, length: int = PAGE) -> bytes:
+        return self.memory.read(self.memory.base + frame * PAGE + start, length)
+
+    def _reuse(self, hart: HartPart, frame: int, offset: int) -> bool:
+        """Install a region that is known already, if the bytes of this frame are those it was made from."""
+        first = self._bytes(frame, offset, min(4, PAGE - offset))
+        for loaded in reversed(self._by_entry.get((offset, first), ())):
+            if self._matches(frame, loaded.result):
+                self._enter(hart, frame, loaded)
+                return True
+        return False
+
+    def _matches(self, frame: int, result: Result) -> bool:
+        return all(self._bytes(frame, start, len(data)) == data for start, data in result.ranges)
+
+    def _next_job(self) -> Job | None:
+        if not self._wanted:
+            return None
+        frame = max(self._wanted, key=lambda f: len(self._wanted[f]))
+        new = self._wanted.pop(frame)
+        known = self._known.setdefault(frame, set())
+        known |= new
+        starts = [*sorted(new), *sorted(known - new)][:MOST_STARTS]
+        self._times[frame] += 1
+        self._names += 1
+        self._asked = frame, new
+        return Job(self._names, frame, self._bytes(frame), tuple(starts), self.tlb_bits)
+
+    def _install(self, hart: HartPart, result: Result | None) -> None:
+        self._asked = None
+        if result is None or not result.code:
+            return
+        statistics = self.statistics
+        statistics.worker_seconds += result.seconds
+        statistics.regions += 1
+        statistics.from_cache += result.cached
+        statistics.instructions += result.instructions
+        statistics.code_bytes += len(result.code)
+        if sum(len(x.result.code) for xs in self._by_entry.values() for x in xs[:1]) > MOST_CODE:
+            self._drop_all()
+        loaded = self._load(result)
+        for entry in result.entries:
+            first = next(data[entry - at :][:4] for at, data in result.ranges if at <= entry < at + len(data))
+            self._by_entry.setdefault((entry, first), []).append(loaded)
+        if self._matches(result.frame, result):
+            self._enter(hart, result.frame, loaded)
+
+    def _load(self, result: Result) -> Loaded:
+        if self._loader is None:
+            from rvhv.jit.loader import Loader
+
+            self._loader = Loader()
+        address, tracker = self._loader.load(result.code)
+        return Loaded(result, address, tracker)
+
+    def _enter(self, hart: HartPart, frame: int, loaded: Loaded) -> None:
+        self.statistics.installs += 1
+        hart.operate(Op.COVER, frame, loaded.result.cover)
+        for entry in loaded.result.entries:
+            hart.operate(Op.INSTALL, frame * PAGE + entry, loaded.address)
+
+    def _drop_all(self) -> None:
+        """Give the memory of all regions back; what is still hot comes again."""
+        for hart in self.harts:
+            hart.flush()
+        self._by_entry.clear()
+
+    # -- the worker
+
+    def _start_worker(self) -> None:
+        from rvhv.jit.worker import NoWorker, Worker
+
+        try:
+            self._worker = Worker(self._ready)
+        except OSError as error:
+            log.warning("no process for the translator (%s): guests are interpreted", error)
+            self._worker = NoWorker()
+
+    def _ready(self) -> None:
+        """From the worker's thread: a result has come."""
+        for hart in self.harts:
+            hart.state[ATTENTION] = 1
+
+    def close(self) -> None:
+        """End the worker."""
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None

@@ -1,0 +1,31 @@
+"""A translation as work that any process can do: a page and where it is hot goes in, object code comes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Job:
+    """Translate the code of a page (4096 bytes) that can be reached from `starts`."""
+
+    number: int
+    frame: int
+    page: bytes
+    starts: tuple[int, ...]
+    tlb_bits: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """A region's object code, with a function `region`. `ranges`: the bytes it was made from, by their offset in the page."""
+
+    number: int
+    frame: int
+    code: bytes  # empty: there is nothing to translate
+    entries: tuple[int, ...] = ()
+    cover: int = 0
+    ranges: tuple[tuple[int, bytes], ...] = ()
+    instructions: int = 0
+    seconds: float = 0.0
+    cached: bool = False

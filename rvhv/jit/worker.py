@@ -1,0 +1,96 @@
+"""The process that translates: `python -m rvhv.jit.worker` reads jobs and writes results, pickled, on its standard streams.
+
+A process and not a thread: making LLVM assembly in Python holds the interpreter lock, which the guests' run loop needs.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rvhv.jit.job import Job, Result
+
+
+class Worker:
+    """The other end, in the process of the guests. `ready()` is called from a thread when a result has come."""
+
+    def __init__(self, ready: Callable[[], None]) -> None:
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "rvhv.jit.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+        )
+        self._results: deque[Result | None] = deque()
+        self._ready = ready
+        self._dead = False
+        threading.Thread(target=self._read, name="rvhv-translator", daemon=True).start()
+
+    def send(self, job: Job) -> None:
+        if self._dead:
+            return
+        assert self._process.stdin is not None
+        try:
+            pickle.dump(job, self._process.stdin, pickle.HIGHEST_PROTOCOL)
+            self._process.stdin.flush()
+        except OSError:
+            self._dead = True
+
+    def take(self) -> Result | None:
+        """The next result, if there is one."""
+        return self._results.popleft() if self._results else None
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        try:
+            while True:
+                self._results.append(pickle.load(self._process.stdout))
+                self._ready()
+        except (EOFError, OSError, pickle.UnpicklingError, ValueError):
+            self._dead = True
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.close()
+        except OSError:
+            pass
+        self._process.terminate()
+        self._process.wait()
+
+
+class NoWorker:
+    """Stands in where no process can be started: nothing is ever ready."""
+
+    def send(self, job: Job) -> None: ...
+
+    def take(self) -> Result | None:
+        return None
+
+    def close(self) -> None: ...
+
+
+def main(jobs: Any, results: Any) -> None:
+    from rvhv.jit.work import work
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the guests' process, whose end ends this one
+    while True:
+        try:
+            job = pickle.load(jobs)
+        except EOFError:
+            return
+        pickle.dump(work(job), results, pickle.HIGHEST_PROTOCOL)
+        results.flush()
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.stdin.buffer, sys.stdout.buffer)
+    except BrokenPipeError:
+        os._exit(0)
