@@ -29,6 +29,7 @@ WORTH_A_WORKER = 6  # places that are hot before a process is started
 MOST_CODE = 64 << 20  # bytes of regions that are kept
 MOST_OF_A_FRAME = 64  # translations of a frame's code: one that changes all the time is left to the interpreter
 MOST_STARTS = 64  # of one region
+UNITED = {4: 512, 12: 768, 32: 768}  # at this translation of a frame all of its hot code becomes one region of so many instructions
 ATTENTION, WANTED, SAMPLE = SLOT["attention"], SLOT["wanted"], SLOT["sample"]
 
 
@@ -103,7 +104,7 @@ class Engine:
         self.harts: list[HartPart] = []
         self._by_entry: dict[tuple[int, bytes], list[Loaded]] = {}
         self._wanted: dict[int, set[int]] = {}  # by frame, in the order in which they became hot
-        self._known: dict[int, set[int]] = {}  # by frame: where it was hot at any time
+        self._entries: dict[int, set[int]] = {}  # by frame: where regions were installed
         self._times: Counter[int] = Counter()
         self._asked: tuple[int, set[int]] | None = None
         self._worker: Any = None
@@ -177,13 +178,15 @@ class Engine:
             return None
         frame = max(self._wanted, key=lambda f: len(self._wanted[f]))
         new = self._wanted.pop(frame)
-        known = self._known.setdefault(frame, set())
-        known |= new
-        starts = [*sorted(new), *sorted(known - new)][:MOST_STARTS]
+        known = self._entries.get(frame, set())
         self._times[frame] += 1
         self._names += 1
         self._asked = frame, new
-        return Job(self._names, frame, self._bytes(frame), tuple(starts), self.tlb_bits)
+        most = UNITED.get(self._times[frame]) if self.tier is Tier.AUTO else None
+        if most is None:
+            return Job(self._names, frame, self._bytes(frame), tuple(sorted(new)), self.tlb_bits, tuple(sorted(known)))
+        starts = [*sorted(new), *sorted(known - new)][:MOST_STARTS]
+        return Job(self._names, frame, self._bytes(frame), tuple(starts), self.tlb_bits, most=most)
 
     def _install(self, hart: HartPart, result: Result | None) -> None:
         self._asked = None
@@ -214,6 +217,7 @@ class Engine:
 
     def _enter(self, hart: HartPart, frame: int, loaded: Loaded) -> None:
         self.statistics.installs += 1
+        self._entries.setdefault(frame, set()).update(loaded.result.entries)
         hart.operate(Op.COVER, frame, loaded.result.cover)
         for entry in loaded.result.entries:
             hart.operate(Op.INSTALL, frame * PAGE + entry, loaded.address)

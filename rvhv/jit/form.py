@@ -21,7 +21,7 @@ from rvhv.isa.rows import Insn
 
 PAGE = 4096
 LINE = 64
-MOST_INSTRUCTIONS = 512
+MOST_INSTRUCTIONS = 256
 # what never comes back to the instruction behind it
 ENDS = frozenset({"mret", "sret", "ebreak"})
 
@@ -164,17 +164,20 @@ def step_at(page: bytes, offset: int) -> Step | None:
     return Step(offset, insn, fields, length, kind, target)
 
 
-def form(page: bytes, starts: Iterable[int], most: int = MOST_INSTRUCTIONS) -> Region | None:
-    """The region of the code that can be reached from `starts` (offsets into the page) without leaving the page; None when the
-    interpreter would have to do the first instruction of each.
+def form(
+    page: bytes, starts: Iterable[int], stops: Iterable[int] = (), most: int = MOST_INSTRUCTIONS
+) -> Region | None:
+    """The region of the code that can be reached from `starts` (offsets into the page) without leaving the page or going on at one of
+    `stops`, up to `most` instructions; None when the interpreter would have to do the first instruction of each.
     """
     starts = tuple(starts)
     steps: dict[int, Step] = {}
     entries, returns, leaders = set(starts), set[int](), set(starts)
+    beyond = frozenset(stops) - entries
     queue = deque(starts)
     while queue and len(steps) < most:
         at = queue.popleft()
-        while at not in steps and len(steps) < most and 0 <= at < PAGE:
+        while at not in steps and at not in beyond and len(steps) < most and 0 <= at < PAGE:
             step = step_at(page, at)
             if step is None:
                 break

@@ -14,6 +14,8 @@ class Job:
     page: bytes
     starts: tuple[int, ...]
     tlb_bits: int
+    stops: tuple[int, ...] = ()  # where other regions go on
+    most: int = 256  # instructions
 
 
 @dataclass(frozen=True)

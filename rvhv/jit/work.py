@@ -18,7 +18,7 @@ def compiler() -> Compiler:
 
 def work(job: Job) -> Result:
     start = time.perf_counter()
-    region = form(job.page, job.starts)
+    region = form(job.page, job.starts, job.stops, job.most)
     if region is None:
         return Result(job.number, job.frame, b"")
     code = compiler().object_code(translate(region, job.tlb_bits, host_fma=host_has_fma()))
