@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
@@ -120,6 +121,14 @@ class Engine:
         self.harts.append(hart)
         return True
 
+    def translate(self, hart: HartPart, spa: int, starts: Iterable[int]) -> Loaded | None:
+        """Translate, here and now, what can be reached from these offsets into the page of `spa`, and install it."""
+        from rvhv.jit.work import work
+
+        self._names += 1
+        frame = (spa - self.memory.base) // PAGE
+        return self._install(hart, work(Job(self._names, frame, self._bytes(frame), tuple(starts), self.tlb_bits)))
+
     # -- between chunks
 
     def service(self, hart: HartPart) -> None:
@@ -188,10 +197,10 @@ class Engine:
         starts = [*sorted(new), *sorted(known - new)][:MOST_STARTS]
         return Job(self._names, frame, self._bytes(frame), tuple(starts), self.tlb_bits, most=most)
 
-    def _install(self, hart: HartPart, result: Result | None) -> None:
+    def _install(self, hart: HartPart, result: Result | None) -> Loaded | None:
         self._asked = None
         if result is None or not result.code:
-            return
+            return None
         statistics = self.statistics
         statistics.worker_seconds += result.seconds
         statistics.regions += 1
@@ -206,6 +215,7 @@ class Engine:
             self._by_entry.setdefault((entry, first), []).append(loaded)
         if self._matches(result.frame, result):
             self._enter(hart, result.frame, loaded)
+        return loaded
 
     def _load(self, result: Result) -> Loaded:
         if self._loader is None:
