@@ -110,6 +110,7 @@ class Engine:
         self._asked: tuple[int, set[int]] | None = None
         self._worker: Any = None
         self._early = 0
+        self._warned = False
         self._names = 0
         self._loader: Any = None
 
@@ -201,6 +202,9 @@ class Engine:
         self._asked = None
         if result is None or not result.code:
             return None
+        if result.warning and not self._warned:
+            self._warned = True
+            log.warning("%s", result.warning)
         statistics = self.statistics
         statistics.worker_seconds += result.seconds
         statistics.regions += 1

@@ -113,5 +113,5 @@ def _truncated(t: Translator, op: str) -> Inlined:
 
 
 def _intrinsic(t: Translator, name: str, args: list[ir.Value]) -> ir.Value:
-    function = t.module.globals.get(name) or ir.Function(t.module, ir.FunctionType(DOUBLE, [DOUBLE] * len(args)), name)
-    return t.builder.call(function, args)
+    t.function.declare(name, DOUBLE, [DOUBLE] * len(args))
+    return t.builder.call(name, ir.FunctionType(DOUBLE, [DOUBLE] * len(args)), args)

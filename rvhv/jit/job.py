@@ -29,5 +29,6 @@ class Result:
     cover: int = 0
     ranges: tuple[tuple[int, bytes], ...] = ()
     instructions: int = 0
-    seconds: float = 0.0
+    seconds: float = 0.0  # of CPU time
     cached: bool = False
+    warning: str = ""  # why nothing is kept on disk

@@ -40,6 +40,7 @@ from rvhv.isa.expr import MASK64
 from rvhv.isa.render.llvm import I1, I8, I32, I64, PTR, RowBuilder, Value, lift
 from rvhv.jit import floating
 from rvhv.jit.form import Block, Kind, Region, Step
+from rvhv.jit.ir import Builder, Function
 from rvhv.jit.liveness import live_at_entries
 
 CONVENTION = "" if sys.platform == "win32" else "preserve_nonecc"
@@ -62,14 +63,10 @@ class Translator:
     def __init__(self, region: Region, tlb_bits: int, name: str, host_fma: bool) -> None:
         self.region, self.host_fma = region, host_fma
         self.tlb_mask = (1 << tlb_bits) - 1
-        self.module = ir.Module()
-        self.function = ir.Function(self.module, FUNCTION, name)
-        self.function.calling_convention = CONVENTION
+        self.function = Function(name, FUNCTION, ("state", "ram", "tlb", "pc", "left"), CONVENTION)
         self.state, self.ram, self.tlb, self.pc, self.left_in = self.function.args
-        for argument in (self.state, self.ram, self.tlb):
-            argument.add_attribute("noalias")
         self.entry = self.function.append_basic_block("entry")
-        self.builder = ir.IRBuilder(self.entry)
+        self.builder = Builder(self.function, self.entry)
         self.blocks = {at: self.function.append_basic_block(name_of(at)) for at in region.blocks}
         self.dispatch = self.function.append_basic_block("dispatch")
         self.registers: dict[str, Any] = {}
@@ -81,11 +78,11 @@ class Translator:
 
     # -- the function
 
-    def build(self) -> ir.Module:
+    def build(self) -> Function:
         b = self.builder
         self.left_var = b.alloca(I64, name="left")
         self.next_pc = b.alloca(I64, name="next_pc")
-        self.page = b.and_(self.pc, ir.Constant(I64, -PAGE), name="page")
+        self.page = b.and_(self.pc, ir.Constant(I64, -PAGE))
         b.store(self.left_in, self.left_var)
         live, used = live_at_entries(self.region)
         for register in sorted(used):
@@ -99,16 +96,16 @@ class Translator:
         for at in entries[1:]:
             switch.add_case(ir.Constant(I64, at), self._enter(at, live[at]))
         for at, block in self.region.blocks.items():
-            self.builder = ir.IRBuilder(self.blocks[at])
+            self.builder = Builder(self.function, self.blocks[at])
             self._block(at, block)
-        self.builder = ir.IRBuilder(self.dispatch)
+        self.builder = Builder(self.function, self.dispatch)
         self._dispatch()
-        return self.module
+        return self.function
 
     def _enter(self, at: int, live: set[str]) -> Any:
         """A block that loads the registers the code at an entry needs."""
         block = self.function.append_basic_block(f"enter_{at:03x}")
-        b = ir.IRBuilder(block)
+        b = Builder(self.function, block)
         for register in sorted(live):
             var = self.registers[register]
             b.store(b.load(self._slot(register, b), typ=DOUBLE if register[0] == "f" else I64), var)
@@ -168,7 +165,7 @@ class Translator:
 
     def _leave(self, block: Any, offset: int, left: ir.Value) -> None:
         """The interpreter goes on at `offset`."""
-        b = ir.IRBuilder(block)
+        b = Builder(self.function, block)
         b.store(b.add(self.page, self.const(offset)), self._slot("pc", b))
         b.ret(left)
 
@@ -176,7 +173,7 @@ class Translator:
         """The block that leaves for the interpreter to do the current instruction."""
         if self._stub is None:
             self._stub = self.function.append_basic_block(f"leave_{self.step.offset:03x}")
-            b = ir.IRBuilder(self._stub)
+            b = Builder(self.function, self._stub)
             left = b.add(self.left, self.const(self.behind))
             b.store(b.add(self.page, self.const(self.step.offset)), self._slot("pc", b))
             b.ret(left)
@@ -232,9 +229,8 @@ class Translator:
         entry = b.load(b.gep(code, [at], source_etype=I64), typ=I64)
         b.cbranch(b.icmp_unsigned(">=", entry, const(LEAST_ENTRY)), enter, out).set_weights(LIKELY)
         b.position_at_end(enter)
-        target = b.inttoptr(entry, FUNCTION.as_pointer())
         arguments = [self.state, self.ram, self.tlb, pc, left]
-        b.ret(b.call(target, arguments, cconv=CONVENTION or None, tail="musttail"))
+        b.ret(b.call(b.inttoptr(entry, PTR), FUNCTION, arguments, CONVENTION, "musttail"))
         b.position_at_end(out)
         b.store(pc, self._slot("pc", b))
         b.ret(left)
@@ -256,9 +252,9 @@ class Translator:
 
     def assist(self, what: Assist, a: ir.Value, b: ir.Value, c: ir.Value) -> None:
         """Have the machine do it, or leave."""
-        door = self.builder.inttoptr(self.load_slot("assist"), ASSIST.as_pointer())
+        door = self.builder.inttoptr(self.load_slot("assist"), PTR)
         context = self.builder.inttoptr(self.load_slot("context_address"), PTR)
-        answer = self.builder.call(door, [context, self.const(what), a, b, c], cconv=ASSIST_CONVENTION or None)
+        answer = self.builder.call(door, ASSIST, [context, self.const(what), a, b, c], ASSIST_CONVENTION)
         self.require(self.builder.icmp_unsigned("==", answer, self.const(0)))
 
     def assist_row(self) -> None:

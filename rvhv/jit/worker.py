@@ -77,15 +77,17 @@ class NoWorker:
 
 
 def main(jobs: Any, results: Any) -> None:
+    from rvhv.jit.cache import ObjectCache
     from rvhv.jit.work import work
 
+    objects = ObjectCache()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the guests' process, whose end ends this one
     while True:
         try:
             job = pickle.load(jobs)
         except EOFError:
             return
-        pickle.dump(work(job), results, pickle.HIGHEST_PROTOCOL)
+        pickle.dump(work(job, objects), results, pickle.HIGHEST_PROTOCOL)
         results.flush()
 
 

@@ -1,0 +1,113 @@
+"""Object code of regions on disk, so that the next run starts warm.
+
+A file a region, named by a hash of everything the code was made from: the guest's bytes and where they are entered, the translator, the
+host's CPU. A file has a checksum, and is written under another name and renamed, so that any number of processes may
+read and write. What is damaged counts as absent. When the folder is too large, the files that were not used for longest go.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from functools import cache
+from pathlib import Path
+
+from rvhv.build import PACKAGE, cache_folder, fingerprint
+from rvhv.jit.form import Region
+
+MAGIC = b"rvhv-region-1\n"
+DIGEST = 32
+MOST_BYTES = 256 << 20
+LOOK_EVERY = 256  # writes
+
+
+@cache
+def _translator() -> bytes:
+    digest = hashlib.sha256(fingerprint().encode())
+    for path in sorted((PACKAGE / "jit").glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.digest()
+
+
+def key(region: Region, page: bytes, tlb_bits: int) -> str:
+    """Names the object code of a region."""
+    digest = hashlib.sha256(_translator())
+    digest.update(repr((tlb_bits, region.entries, region.returns)).encode())
+    for at in sorted(region.blocks):
+        block = region.blocks[at]
+        digest.update(f"{at}:{block.need}:{block.head}:".encode() + page[at : block.last.next] + b";")
+    return digest.hexdigest()[:40]
+
+
+class ObjectCache:
+    """`warning` says why nothing is kept, when that is so."""
+
+    def __init__(self, folder: Path | None = None, most: int = MOST_BYTES) -> None:
+        self.folder = folder or cache_folder() / "regions"
+        self.warning = ""
+        self._most = most
+        self._writes = 0
+
+    def get(self, name: str) -> bytes | None:
+        path = self._path(name)
+        try:
+            data = path.read_bytes()
+        except OSError:
+            return None
+        start = len(MAGIC) + DIGEST
+        code = data[start:]
+        if not data.startswith(MAGIC) or hashlib.sha256(code).digest() != data[len(MAGIC) : start]:
+            return None
+        try:
+            os.utime(path)
+        except OSError:
+            pass  # somebody removed it, or it is not ours to touch
+        return code
+
+    def put(self, name: str, code: bytes) -> None:
+        if self.warning:
+            return
+        path = self._path(name)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            fd, temporary = tempfile.mkstemp(suffix=".tmp", dir=path.parent)
+            try:
+                with os.fdopen(fd, "wb") as file:
+                    file.write(MAGIC + hashlib.sha256(code).digest() + code)
+                os.replace(temporary, path)
+            except BaseException:
+                Path(temporary).unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            self.warning = f"translated code cannot be kept in {self.folder} ({error.strerror}): it is made anew each time"
+            return
+        self._writes += 1
+        if self._writes % LOOK_EVERY == 1:
+            self.prune()
+
+    def _path(self, name: str) -> Path:
+        return self.folder / name[:2] / name[2:]
+
+    def files(self) -> list[tuple[float, int, Path]]:
+        """(last use, bytes, path) of every file."""
+        found = []
+        for path in self.folder.glob("*/*"):
+            try:
+                status = path.stat()
+            except OSError:
+                continue
+            found.append((status.st_mtime, status.st_size, path))
+        return found
+
+    def prune(self) -> None:
+        """Remove the files that were not used for longest, when there are too many bytes."""
+        files = sorted(self.files())
+        total = sum(size for _, size, _ in files)
+        if total <= self._most:
+            return
+        for _, size, path in files:
+            if total <= self._most // 4 * 3:
+                return
+            path.unlink(missing_ok=True)
+            total -= size
