@@ -69,11 +69,13 @@ class Translator:
         self.builder = Builder(self.function, self.entry)
         self.blocks = {at: self.function.append_basic_block(name_of(at)) for at in region.blocks}
         self.dispatch = self.function.append_basic_block("dispatch")
+        self.leave = self.function.append_basic_block("leave")
+        leave = Builder(self.function, self.leave)
+        self._leave_phis = [leave.phi(I64) for _ in range(3)]
         self.registers: dict[str, Any] = {}
         self.step: Step
         self.left: ir.Value  # after the whole block
         self.behind = 0  # steps of the block from the current instruction on
-        self._stub: Any = None
         self._float_checked = False
 
     # -- the function
@@ -100,6 +102,10 @@ class Translator:
             self._block(at, block)
         self.builder = Builder(self.function, self.dispatch)
         self._dispatch()
+        self.builder = Builder(self.function, self.leave)
+        offset, left, behind = self._leave_phis
+        self.store_slot("pc", self.builder.add(self.page, offset))
+        self.builder.ret(self.builder.add(left, behind))
         return self.function
 
     def _enter(self, at: int, live: set[str]) -> Any:
@@ -136,15 +142,14 @@ class Translator:
         left = b.load(self.left_var, typ=I64)
         if block.head:
             enough = self.function.append_basic_block()
-            short = self.function.append_basic_block()
-            b.cbranch(b.icmp_unsigned(">=", left, self.const(block.need)), enough, short).set_weights(LIKELY)
-            self._leave(short, at, left)
+            self._leaving(at, left, 0)
+            b.cbranch(b.icmp_unsigned(">=", left, self.const(block.need)), enough, self.leave).set_weights(LIKELY)
             b.position_at_end(enough)
         self.left = b.sub(left, self.const(count))
         b.store(self.left, self.left_var)
         self._float_checked = False
         for i, step in enumerate(block.steps):
-            self.step, self.behind, self._stub = step, count - i, None
+            self.step, self.behind = step, count - i
             self._step(step)
         if not block.last.kind.ends:
             self.go(block.last.next)
@@ -152,7 +157,8 @@ class Translator:
     def _step(self, step: Step) -> None:
         match step.kind:
             case Kind.LEAVE:
-                self._leave(self.builder.block, step.offset, self.left)
+                self._leaving(step.offset, self.left, 0)
+                self.builder.branch(self.leave)
             case Kind.ASSIST:
                 self.assist_row()
                 self.reload_destination()
@@ -163,26 +169,17 @@ class Translator:
             case _:
                 RowBuilder(self.builder, self).emit(step.insn)
 
-    def _leave(self, block: Any, offset: int, left: ir.Value) -> None:
-        """The interpreter goes on at `offset`."""
-        b = Builder(self.function, block)
-        b.store(b.add(self.page, self.const(offset)), self._slot("pc", b))
-        b.ret(left)
-
-    def stub(self) -> Any:
-        """The block that leaves for the interpreter to do the current instruction."""
-        if self._stub is None:
-            self._stub = self.function.append_basic_block(f"leave_{self.step.offset:03x}")
-            b = Builder(self.function, self._stub)
-            left = b.add(self.left, self.const(self.behind))
-            b.store(b.add(self.page, self.const(self.step.offset)), self._slot("pc", b))
-            b.ret(left)
-        return self._stub
+    def _leaving(self, offset: int, left: ir.Value, behind: int) -> None:
+        """The current block is about to branch to the one that leaves: the interpreter goes on at `offset`, with so many steps left
+        and those behind it."""
+        for phi, value in zip(self._leave_phis, (self.const(offset), left, self.const(behind)), strict=True):
+            phi.add_incoming(value, self.builder.block)
 
     def require(self, condition: ir.Value, weights: list[int] = LIKELY) -> None:
         """Go on if it holds, else leave."""
         fine = self.function.append_basic_block()
-        self.builder.cbranch(condition, fine, self.stub()).set_weights(weights)
+        self._leaving(self.step.offset, self.left, self.behind)
+        self.builder.cbranch(condition, fine, self.leave).set_weights(weights)
         self.builder.position_at_end(fine)
 
     def split(self, condition: ir.Value, usual: Callable[[], ir.Value], seldom: Callable[[], ir.Value]) -> ir.Value:
