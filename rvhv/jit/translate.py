@@ -15,7 +15,7 @@ links to be broken: what a store or a mapping changes, the entry of the TLB or o
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -50,7 +50,6 @@ ASSIST = ir.FunctionType(I64, [PTR, I64, I64, I64, I64])
 LIKELY, UNLIKELY = [4000, 1], [1, 4000]
 FS = 3 << 13
 DOUBLE = ir.DoubleType()
-MOST_TARGETS = 64  # of a jump through a register, known in the region
 
 
 def name_of(offset: int) -> str:
@@ -69,6 +68,7 @@ class Translator:
         self.builder = Builder(self.function, self.entry)
         self.blocks = {at: self.function.append_basic_block(name_of(at)) for at in region.blocks}
         self.dispatch = self.function.append_basic_block("dispatch")
+        self.route = self.function.append_basic_block("route")  # jumps through a register that are no returns
         self.leave = self.function.append_basic_block("leave")
         leave = Builder(self.function, self.leave)
         self._leave_phis = [leave.phi(I64) for _ in range(3)]
@@ -102,6 +102,8 @@ class Translator:
             self._block(at, block)
         self.builder = Builder(self.function, self.dispatch)
         self._dispatch()
+        self.builder = Builder(self.function, self.route)
+        self._switch(self.builder.load(self.next_pc, typ=I64), self.region.entries)
         self.builder = Builder(self.function, self.leave)
         offset, left, behind = self._leave_phis
         self.store_slot("pc", self.builder.add(self.page, offset))
@@ -440,18 +442,23 @@ class Translator:
         if self.step.kind is Kind.JUMP:
             self.go(self.step.target)
             return
-        known = self.region.returns if self._returns() else self.region.entries
-        known = known[:MOST_TARGETS]
-        if not known:
+        if not self._returns():
+            self.builder.store(lift(target), self.next_pc)
+            self.builder.branch(self.route)
+            return
+        if not self.region.returns:
             self.go_to(lift(target))
             return
+        self._switch(lift(target), self.region.returns)
+
+    def _switch(self, target: ir.Value, known: Sequence[int]) -> None:
+        """To a block of this region, if the target is one of these, else out."""
         out = self.function.append_basic_block()
-        offset = self.builder.sub(lift(target), self.page)
-        switch = self.builder.switch(offset, out)
+        switch = self.builder.switch(self.builder.sub(target, self.page), out)
         for at in known:
             switch.add_case(self.const(at), self.blocks[at])
         self.builder.position_at_end(out)
-        self.go_to(lift(target))
+        self.go_to(target)
 
     def _returns(self) -> bool:
         """Whether a jump through a register is a return, by the hints of the specification."""
