@@ -99,6 +99,14 @@ void format_text(char *to, uint64_t size, const char *format, va_list args) {
     *to = '\0';
 }
 
+void append_text(char *to, uint64_t size, const char *format, ...) {
+    uint64_t used = strlen(to);
+    va_list args;
+    va_start(args, format);
+    format_text(to + used, size - used, format, args);
+    va_end(args);
+}
+
 void say(const char *format, ...) {
     char text[256];
     va_list args;

@@ -26,5 +26,7 @@ extern uint64_t console_name_width;
 /* what the monitor itself has to say: one line. %s, %u (64 bits), %n (64 bits with commas), %x (64 bits, with 0x) */
 void say(const char *format, ...);
 void format_text(char *to, uint64_t size, const char *format, va_list args);
+/* the same, behind the text that is there */
+void append_text(char *to, uint64_t size, const char *format, ...);
 
 #endif

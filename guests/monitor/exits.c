@@ -26,10 +26,9 @@ static uint64_t kind_of(uint64_t scause) {
     return scause < CAUSES ? scause : 0;
 }
 
-const char *cause_text(uint64_t scause) {
-    const char *text = texts[kind_of(scause)];
-    return text != 0 ? text : "another cause";
-}
+static const char *kind_text(uint64_t kind) { return texts[kind] != 0 ? texts[kind] : "another cause"; }
+
+const char *cause_text(uint64_t scause) { return kind_text(kind_of(scause)); }
 
 void exits_note(struct vm *vm) {
     last_kind = kind_of(vm->vcpu.scause);
@@ -47,18 +46,18 @@ void exits_charge(const struct vm *vm) {
 }
 
 void exits_report(const struct vm *vms, uint64_t count) {
+    char line[256];
     for (uint64_t i = 0; i < count; i++)
         say("%s: %n instructions", vms[i].name, vms[i].instructions);
     for (uint64_t kind = 0; kind < EXIT_KINDS; kind++) {
-        uint64_t total = 0;
-        for (uint64_t i = 0; i < count; i++)
-            total += vms[i].exits[kind];
-        if (total == 0)
-            continue;
-        say("%s: %n exits, %n instructions each", texts[kind] != 0 ? texts[kind] : "another cause", total,
-            costs[kind].exits != 0 ? costs[kind].instructions / costs[kind].exits : 0);
+        line[0] = '\0';
         for (uint64_t i = 0; i < count; i++)
             if (vms[i].exits[kind] != 0)
-                say("    %n of %s", vms[i].exits[kind], vms[i].name);
+                append_text(line, sizeof line, "%s%n of %s", line[0] != '\0' ? ", " : "", vms[i].exits[kind], vms[i].name);
+        if (line[0] == '\0')
+            continue;
+        if (costs[kind].exits != 0)
+            append_text(line, sizeof line, "; %n instructions each", costs[kind].instructions / costs[kind].exits);
+        say("%s: %s", kind_text(kind), line);
     }
 }

@@ -33,6 +33,7 @@ enum {
 #define CONSOLE_ID 3
 #define TRANSMITQ 1
 #define QUEUE_SIZE 64u
+#define OUTSIDE "the three parts of a queue lie in guest memory"
 #define MAX_OUTPUT (1u << 16) /* bytes of one chain */
 
 #define FEATURE_VERSION_1 (1UL << 32)
@@ -64,31 +65,40 @@ static void broken(struct vm *vm, const char *rule) {
         set_interrupts(vm, console->interrupts | CONFIG_CHANGE);
 }
 
-/* prints the chain that begins at `head`; 0, or the rule that it breaks */
-static const char *print_chain(struct vm *vm, const struct virtqueue *queue, uint16_t head) {
+/* the chain that begins at `head`, checked as a whole before a byte of it is used; 0, or the rule that it breaks */
+static const char *read_chain(struct vm *vm, const struct virtqueue *queue, uint16_t head, struct descriptor *chain,
+                              uint32_t *links) {
     struct descriptor desc = {.flags = DESC_F_NEXT, .next = head};
-    uint8_t part[256];
     uint64_t total = 0;
-    for (uint32_t links = 0; desc.flags & DESC_F_NEXT; links++) {
-        if (links == queue->size)
+    for (*links = 0; desc.flags & DESC_F_NEXT; chain[(*links)++] = desc) {
+        if (*links == queue->size)
             return "a descriptor chain must not contain a loop";
         if (desc.next >= queue->size)
             return "a descriptor's number is one of the table's";
         if (!ram_read(vm, queue->desc + desc.next * sizeof desc, &desc, sizeof desc))
-            return "the three parts of a queue lie in guest memory";
+            return OUTSIDE;
         if (desc.flags & (DESC_F_WRITE | DESC_F_INDIRECT))
             return "a transmit buffer is only read, and INDIRECT was not negotiated";
         if (!ram_covers(vm, desc.addr, desc.len))
             return "a buffer lies in guest memory";
         if ((total += desc.len) > MAX_OUTPUT)
             return "more was transmitted at once than the device takes";
-        for (uint32_t done = 0, take; done < desc.len; done += take) {
-            take = desc.len - done < sizeof part ? desc.len - done : sizeof part;
-            ram_read(vm, desc.addr + done, part, take);
-            console_write(&vm->console, part, take);
-        }
     }
     return 0;
+}
+
+static const char *print_chain(struct vm *vm, const struct virtqueue *queue, uint16_t head) {
+    struct descriptor chain[QUEUE_SIZE];
+    uint8_t part[256];
+    uint32_t links;
+    const char *rule = read_chain(vm, queue, head, chain, &links);
+    for (uint32_t i = 0; rule == 0 && i < links; i++)
+        for (uint32_t done = 0, take; done < chain[i].len; done += take) {
+            take = chain[i].len - done < sizeof part ? chain[i].len - done : sizeof part;
+            ram_read(vm, chain[i].addr + done, part, take);
+            console_write(&vm->console, part, take);
+        }
+    return rule;
 }
 
 /* serve the transmit queue, as a notification asks for */
@@ -100,7 +110,7 @@ static void kick(struct vm *vm, uint64_t index) {
     if (index != TRANSMITQ || !queue->ready || (console->status & (DRIVER_OK | DEVICE_NEEDS_RESET)) != DRIVER_OK)
         return;
     if (!ram_read(vm, queue->avail, avail, sizeof avail) || !ram_read(vm, queue->used + 2, &used_idx, sizeof used_idx)) {
-        broken(vm, "the three parts of a queue lie in guest memory");
+        broken(vm, OUTSIDE);
         return;
     }
     if ((uint16_t)(avail[1] - queue->seen) > queue->size) {
@@ -108,14 +118,14 @@ static void kick(struct vm *vm, uint64_t index) {
         return;
     }
     for (; queue->seen != avail[1]; queue->seen++, used_idx++, any = true) {
-        const char *rule = "the three parts of a queue lie in guest memory";
+        const char *rule = OUTSIDE;
         if (ram_read(vm, queue->avail + 4 + 2 * (queue->seen % queue->size), &head, sizeof head))
             rule = print_chain(vm, queue, head);
         uint32_t element[2] = {head, 0};
         uint16_t next_idx = (uint16_t)(used_idx + 1);
         if (rule == 0 && (!ram_write(vm, queue->used + 4 + 8 * (used_idx % queue->size), element, sizeof element) ||
                           !ram_write(vm, queue->used + 2, &next_idx, sizeof next_idx)))
-            rule = "the three parts of a queue lie in guest memory";
+            rule = OUTSIDE;
         if (rule != 0) {
             broken(vm, rule);
             return;

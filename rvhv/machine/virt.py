@@ -363,6 +363,8 @@ class Machine:
         elif code == Exit.WATCH:
             if self.htif is not None:
                 self.htif.look()
+        elif code == Exit.TRAP_LOOP and hart.state[SLOT["v"]]:
+            hart.state[TRAPS_IN_A_ROW] = 0  # a guest's own: its hypervisor's timer ends it
         elif code == Exit.TRAP_LOOP:
             self.stop(End(f"trap loop at pc {hart.state[SLOT['pc']]:#x}, {last_cause(hart)}", 1))
 
