@@ -17,7 +17,7 @@ void exits_note(struct vm *vm);
 /* its guest, or a neighbour, was entered since: what lies between was the last exit's handling */
 void exits_charge(const struct vm *vm);
 
-/* one line a cause: how many by VM, and the instructions that one took us on average */
+/* one line a cause: how many by VM, and the instructions that handling one took us */
 void exits_report(const struct vm *vms, uint64_t count);
 
 #endif

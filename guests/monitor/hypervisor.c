@@ -20,6 +20,14 @@ static void stop(struct vm *vm) {
     say("%s %s: %s", vm->name, vm->failed ? "failed" : "stopped", vm->reason);
 }
 
+static void stop_all(const char *reason) {
+    for (uint64_t i = 0; i < count; i++)
+        if (!vms[i].stopped) {
+            vm_stop(&vms[i], true, "%s", reason);
+            stop(&vms[i]);
+        }
+}
+
 static void create(const struct guest *guest, const void *machine_tree) {
     struct vm *vm = &vms[count++];
     struct image image;
@@ -75,11 +83,8 @@ static struct vm *begin_slice(void) {
             csr_write(stimecmp, rdtime() + SLICE_TICKS);
             return vm;
         }
-        for (uint64_t i = 0; !idle() && i < count; i++)
-            if (!vms[i].stopped) {
-                vm_stop(&vms[i], true, "asleep with no deadline and nothing that could wake it");
-                stop(&vms[i]);
-            }
+        if (!idle())
+            stop_all("asleep with no deadline and nothing that could wake it");
     }
 }
 
@@ -95,7 +100,8 @@ static void run(void) {
         run_slice(vm);
         vcpu_leave(&vm->vcpu);
         if (trap_loop(vm, before))
-            vm_stop(vm, true, "trap loop at pc %x, cause %x", vm->vcpu.sepc, vm->vcpu.vscause);
+            vm_stop(vm, true, "trap loop at pc %x, cause %x (%s)", vm->vcpu.sepc, vm->vcpu.vscause,
+                    cause_text(vm->vcpu.vscause));
         if (vm->stopped)
             stop(vm);
     }

@@ -2,6 +2,8 @@
 
 #include "gstage.h"
 
+#define LAST_DEADLINE ((1UL << 62) / 100) /* ticks: one behind it, 146 years away, never comes */
+
 void vcpu_save_floats(struct vcpu *vcpu);
 void vcpu_load_floats(struct vcpu *vcpu);
 
@@ -84,7 +86,7 @@ void vcpu_wait(struct vcpu *vcpu) {
     vcpu->gives_way = vcpu->asleep = true;
     vcpu->wakes_on_external = enabled & SIE_SEIE;
     vcpu->deadline = csr_read(vstimecmp);
-    vcpu->has_deadline = enabled & SIE_STIE && vcpu->deadline != ~0UL; /* which is how software asks for no timer */
+    vcpu->has_deadline = enabled & SIE_STIE && vcpu->deadline <= LAST_DEADLINE;
 }
 
 bool vcpu_awake(struct vcpu *vcpu) {
