@@ -68,7 +68,9 @@ def read(text: str) -> Outcome:
     return outcome
 
 
-def under_monitor(guests: Mapping[str, bytes] | None = None, *, memory: int = 128 << 20, watcher: StepWatcher | None = None) -> Outcome:
+def under_monitor(
+    guests: Mapping[str, bytes] | None = None, *, memory: int = 128 << 20, watcher: StepWatcher | None = None
+) -> Outcome:
     """Boot the monitor on the bare machine, with these ELF files as its guests or with those built in."""
     printed = bytearray()
     with tempfile.TemporaryDirectory() as folder:

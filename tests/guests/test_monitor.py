@@ -195,7 +195,7 @@ class Watcher:
         pass
 
 
-DEVICES = f"""
+DEVICES = """
     li s0, 0x0c000004       # the PLIC's priorities
     li a0, 5
     sw a0, 0(s0)
