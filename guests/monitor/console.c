@@ -88,10 +88,18 @@ void format_text(char *to, uint64_t size, const char *format, va_list args) {
         }
         const char *text = "%";
         switch (*++format) {
-        case 's': text = va_arg(args, const char *); break;
-        case 'u': text = number(digits, va_arg(args, uint64_t), 10, false); break;
-        case 'n': text = number(digits, va_arg(args, uint64_t), 10, true); break;
-        case 'x': text = number(digits, va_arg(args, uint64_t), 16, false); break;
+        case 's':
+            text = va_arg(args, const char *);
+            break;
+        case 'u':
+            text = number(digits, va_arg(args, uint64_t), 10, false);
+            break;
+        case 'n':
+            text = number(digits, va_arg(args, uint64_t), 10, true);
+            break;
+        case 'x':
+            text = number(digits, va_arg(args, uint64_t), 16, false);
+            break;
         }
         while (*text != '\0' && to < last)
             *to++ = *text++;

@@ -1,5 +1,5 @@
-/* the consoles of all VMs on the machine's UART, line by line, each line under its VM's name (twins: hv/console.py for what a VM
-   prints, cli/consoles.py for how it is shown) */
+/* the consoles of all VMs on the machine's UART, line by line, each line under its VM's name (twins: hv/console.py for
+   what a VM prints, cli/consoles.py for how it is shown) */
 #ifndef CONSOLE_H
 #define CONSOLE_H
 

@@ -1,5 +1,6 @@
-/* the device tree that a VM is given: node for node the one that the Python hypervisor gives (twin: machine/fdt.py). what the hart
-   is like is copied from the machine's own tree, but for the hypervisor extension, which a guest does not have */
+/* the device tree that a VM is given: node for node the one that the Python hypervisor gives (twin: machine/fdt.py).
+   what the hart is like is copied from the machine's own tree, but for the hypervisor extension, which a guest does not
+   have */
 #include "fdt.h"
 #include "memory.h"
 #include "vm.h"
@@ -195,7 +196,7 @@ static void soc(void) {
     end();
 }
 
-/* a machine without a seed gives none; a VM's own is the machine's, turned by its number: good for variety, not for secrets */
+/* a VM's seed is the machine's, turned by its number: good for variety, not for secrets */
 static void rng_seed(const struct vm *vm, const void *machine) {
     struct fdt_node node;
     uint8_t seed[RNG_SEED_SIZE] = {0};
@@ -235,7 +236,7 @@ uint64_t guest_device_tree(const struct vm *vm, const void *machine, uint8_t *to
     uint32_t strings = (uint32_t)w.used, structure = HEADER_SIZE + RESERVATIONS_SIZE;
     bytes(w.strings, w.strings_used);
     uint32_t total = strings + w.strings_used;
-    const uint32_t header[] = {FDT_MAGIC, total,          structure, strings,        HEADER_SIZE,
+    const uint32_t header[] = {FDT_MAGIC,   total,          structure, strings,        HEADER_SIZE,
                                FDT_VERSION, FDT_COMPATIBLE, 0,         w.strings_used, strings - structure};
     for (uint64_t i = 0; i < sizeof header / sizeof header[0]; i++)
         put_be32(to + 4 * i, header[i]);

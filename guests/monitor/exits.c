@@ -74,12 +74,13 @@ void exits_report(const struct vm *vms, uint64_t count) {
         line[0] = '\0';
         for (uint64_t i = 0; i < count; i++)
             if (vms[i].exits[kind] != 0)
-                append_text(line, sizeof line, "%s%n of %s", line[0] != '\0' ? ", " : "", vms[i].exits[kind], vms[i].name);
+                append_text(line, sizeof line, "%s%n of %s", line[0] != '\0' ? ", " : "", vms[i].exits[kind],
+                            vms[i].name);
         if (line[0] == '\0')
             continue;
         if (costs[kind].handled != 0)
-            append_text(line, sizeof line, "; %n to %n instructions, %n on average", costs[kind].least, costs[kind].most,
-                        costs[kind].instructions / costs[kind].handled);
+            append_text(line, sizeof line, "; %n to %n instructions, %n on average", costs[kind].least,
+                        costs[kind].most, costs[kind].instructions / costs[kind].handled);
         say("%s: %s", kind_text(kind), line);
     }
 }

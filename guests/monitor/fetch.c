@@ -2,8 +2,8 @@
 
 #include "registers.h"
 
-/* hlvx.hu: a load through both stages that needs X instead of R, with the privilege in hstatus.SPVP. it may fault, which is a
-   trap into our own mode: stvec leads behind it meanwhile. what the trap overwrites was saved at the exit */
+/* hlvx.hu: a load through both stages that needs X instead of R, with the privilege in hstatus.SPVP. it may fault,
+   which is a trap into our own mode: stvec leads behind it meanwhile. what the trap overwrites was saved at the exit */
 static uint32_t half(uint64_t gva) {
     uint64_t value, vector;
     __asm__ volatile("la %1, 1f\n"

@@ -2,7 +2,7 @@
 
 #include "riscv.h"
 
-static uint64_t next, end; /* never used so far */
+static uint64_t next, end;  /* never used so far */
 static uint64_t given_back; /* the first of a list: each free frame begins with the spa of the next */
 
 void frames_init(uint64_t start, uint64_t limit) {

@@ -29,7 +29,7 @@ void gstage_release(struct gstage *gstage);
 uint64_t gstage_hgatp(const struct gstage *gstage, uint64_t vmid);
 
 bool gstage_has_vmids(void);
-void gstage_fence(void);                  /* hfence.gvma for everything */
-void gstage_fence_page(uint64_t gpa);     /* and for one guest page */
+void gstage_fence(void);              /* hfence.gvma for everything */
+void gstage_fence_page(uint64_t gpa); /* and for one guest page */
 
 #endif

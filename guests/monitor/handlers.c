@@ -45,8 +45,8 @@ static void virtual_instruction(struct vm *vm) {
 }
 
 static void unexpected(struct vm *vm) {
-    vm_stop(vm, true, "a trap the hypervisor does not expect: %s at pc %x, stval %x",
-            cause_text(vm->vcpu.scause), vm->vcpu.sepc, vm->vcpu.stval);
+    vm_stop(vm, true, "a trap the hypervisor does not expect: %s at pc %x, stval %x", cause_text(vm->vcpu.scause),
+            vm->vcpu.sepc, vm->vcpu.stval);
 }
 
 typedef void handler(struct vm *vm);

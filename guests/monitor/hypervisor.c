@@ -88,8 +88,8 @@ static struct vm *begin_slice(void) {
     }
 }
 
-/* a whole slice without an instruction: only traps that the guest handles itself, over and over. only a hart that counts
-   them exactly tells */
+/* a whole slice without an instruction: only traps that the guest handles itself, over and over. only a hart that
+   counts them exactly tells */
 static bool trap_loop(const struct vm *vm, uint64_t instructions_before) {
     return vm->vcpu.scause == (INTERRUPT | IRQ_S_TIMER) && vm->instructions == instructions_before;
 }

@@ -4,9 +4,10 @@
 #include "inject.h"
 #include "vm.h"
 
-#define ADDRESS_OFFSET (0x1fUL << 15) /* of a transformed instruction: nonzero in the upper part of a misaligned access */
-#define PSEUDO_LOAD 0x3000            /* a VS-stage page table was read ... */
-#define PSEUDO_STORE 0x3020           /* ... or its A and D bits written */
+#define ADDRESS_OFFSET                                                                                                 \
+    (0x1fUL << 15)          /* of a transformed instruction: nonzero in the upper part of a misaligned access */
+#define PSEUDO_LOAD 0x3000  /* a VS-stage page table was read ... */
+#define PSEUDO_STORE 0x3020 /* ... or its A and D bits written */
 
 enum { OPCODE_LOAD = 0x03, OPCODE_STORE = 0x23 };
 

@@ -80,7 +80,8 @@ static bool store(struct vm *vm, uint64_t offset, unsigned size, uint64_t value)
     } else if (offset >= CONTEXT && (context = (offset - CONTEXT) / CONTEXT_STRIDE) < PLIC_CONTEXTS) {
         if (offset % CONTEXT_STRIDE == THRESHOLD)
             plic->threshold[context] = value & PRIORITY_MASK;
-        else if (offset % CONTEXT_STRIDE == CLAIM_COMPLETE && value <= PLIC_SOURCES && plic->enable[context] >> value & 1)
+        else if (offset % CONTEXT_STRIDE == CLAIM_COMPLETE && value <= PLIC_SOURCES &&
+                 plic->enable[context] >> value & 1)
             plic->in_flight &= ~(1u << value); /* a completion of what is not enabled is ignored */
     }
     update(vm);

@@ -1,4 +1,5 @@
-/* a VM's RAM by guest physical address: what devices, SBI calls and the image loader read and write (twin: hv/ram.py) */
+/* a VM's RAM by guest physical address: what devices, SBI calls and the image loader read and write (twin: hv/ram.py)
+ */
 #ifndef RAM_H
 #define RAM_H
 

@@ -1,4 +1,5 @@
-/* what the monitor touches of a hart: fields of CSRs and causes, by their names in the specification (twin: hv/registers.py) */
+/* what the monitor touches of a hart: fields of CSRs and causes, by their names in the specification (twin:
+ * hv/registers.py) */
 #ifndef REGISTERS_H
 #define REGISTERS_H
 

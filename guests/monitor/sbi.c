@@ -107,8 +107,8 @@ static function *const putchar[] = {legacy_putchar}, *const getchar[] = {legacy_
 #define EXTENSION(eid, functions) {eid, functions, sizeof functions / sizeof functions[0]}
 
 static const struct extension extensions[] = {
-    EXTENSION(0x01, putchar),       EXTENSION(0x02, getchar),    EXTENSION(0x10, base),
-    EXTENSION(0x54494d45, time),    EXTENSION(0x53525354, srst), EXTENSION(0x4442434e, dbcn),
+    EXTENSION(0x01, putchar),    EXTENSION(0x02, getchar),    EXTENSION(0x10, base),
+    EXTENSION(0x54494d45, time), EXTENSION(0x53525354, srst), EXTENSION(0x4442434e, dbcn),
 };
 
 static const struct extension *extension_of(uint64_t eid) {

@@ -109,7 +109,8 @@ static void kick(struct vm *vm, uint64_t index) {
     bool any = false;
     if (index != TRANSMITQ || !queue->ready || (console->status & (DRIVER_OK | DEVICE_NEEDS_RESET)) != DRIVER_OK)
         return;
-    if (!ram_read(vm, queue->avail, avail, sizeof avail) || !ram_read(vm, queue->used + 2, &used_idx, sizeof used_idx)) {
+    if (!ram_read(vm, queue->avail, avail, sizeof avail) ||
+        !ram_read(vm, queue->used + 2, &used_idx, sizeof used_idx)) {
         broken(vm, OUTSIDE);
         return;
     }
@@ -179,16 +180,39 @@ static bool load(struct vm *vm, uint64_t offset, unsigned size, uint64_t *value)
     if (size != 4)
         return false;
     switch (offset) {
-    case MAGIC_VALUE: *value = MAGIC; break;
-    case VERSION: *value = 2; break;
-    case DEVICE_ID: *value = CONSOLE_ID; break;
-    case VENDOR_ID: *value = VENDOR; break;
-    case DEVICE_FEATURES: *value = console->device_features_sel == 1 ? FEATURE_VERSION_1 >> 32 : 0; break;
-    case QUEUE_NUM_MAX: *value = queue != 0 ? QUEUE_SIZE : 0; break;
-    case QUEUE_READY: *value = queue != 0 && queue->ready; break;
-    case INTERRUPT_STATUS: *value = console->interrupts; break;
-    case STATUS: *value = console->status; break;
-    case SHM_LEN: case SHM_LEN + 4: case SHM_LEN + 8: case SHM_LEN + 12: *value = 0xffffffff; break;
+    case MAGIC_VALUE:
+        *value = MAGIC;
+        break;
+    case VERSION:
+        *value = 2;
+        break;
+    case DEVICE_ID:
+        *value = CONSOLE_ID;
+        break;
+    case VENDOR_ID:
+        *value = VENDOR;
+        break;
+    case DEVICE_FEATURES:
+        *value = console->device_features_sel == 1 ? FEATURE_VERSION_1 >> 32 : 0;
+        break;
+    case QUEUE_NUM_MAX:
+        *value = queue != 0 ? QUEUE_SIZE : 0;
+        break;
+    case QUEUE_READY:
+        *value = queue != 0 && queue->ready;
+        break;
+    case INTERRUPT_STATUS:
+        *value = console->interrupts;
+        break;
+    case STATUS:
+        *value = console->status;
+        break;
+    case SHM_LEN:
+    case SHM_LEN + 4:
+    case SHM_LEN + 8:
+    case SHM_LEN + 12:
+        *value = 0xffffffff;
+        break;
     }
     return true;
 }
@@ -202,16 +226,28 @@ static bool store(struct vm *vm, uint64_t offset, unsigned size, uint64_t wide) 
     if (size != 4)
         return false;
     switch (offset) {
-    case DEVICE_FEATURES_SEL: console->device_features_sel = value; return true;
-    case DRIVER_FEATURES_SEL: console->driver_features_sel = value; return true;
+    case DEVICE_FEATURES_SEL:
+        console->device_features_sel = value;
+        return true;
+    case DRIVER_FEATURES_SEL:
+        console->driver_features_sel = value;
+        return true;
     case DRIVER_FEATURES:
         if (console->driver_features_sel < 2 && !(console->status & FEATURES_OK))
             set_half(&console->driver_features, console->driver_features_sel, value);
         return true;
-    case QUEUE_SEL: console->queue_sel = value; return true;
-    case QUEUE_NOTIFY: kick(vm, value); return true;
-    case INTERRUPT_ACK: set_interrupts(vm, console->interrupts & ~value); return true;
-    case STATUS: write_status(vm, value); return true;
+    case QUEUE_SEL:
+        console->queue_sel = value;
+        return true;
+    case QUEUE_NOTIFY:
+        kick(vm, value);
+        return true;
+    case INTERRUPT_ACK:
+        set_interrupts(vm, console->interrupts & ~value);
+        return true;
+    case STATUS:
+        write_status(vm, value);
+        return true;
     }
     if (queue == 0)
         return true;
@@ -219,7 +255,7 @@ static bool store(struct vm *vm, uint64_t offset, unsigned size, uint64_t wide) 
         set_ready(vm, queue, value & 1);
         return true;
     }
-    uint64_t unused, *part = offset == QUEUE_NUM                  ? &unused
+    uint64_t unused, *part = offset == QUEUE_NUM               ? &unused
                              : (offset & ~4UL) == QUEUE_DESC   ? &queue->desc
                              : (offset & ~4UL) == QUEUE_DRIVER ? &queue->avail
                              : (offset & ~4UL) == QUEUE_DEVICE ? &queue->used

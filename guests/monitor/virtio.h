@@ -1,5 +1,5 @@
-/* the virtio-mmio slots of a VM: a console in slot 0 that prints, and a slot with nothing in it (twins: rvhv/virtio/mmio.py,
-   queue.py, console.py) */
+/* the virtio-mmio slots of a VM: a console in slot 0 that prints, and a slot with nothing in it (twins:
+   rvhv/virtio/mmio.py, queue.py, console.py) */
 #ifndef MONITOR_VIRTIO_H
 #define MONITOR_VIRTIO_H
 

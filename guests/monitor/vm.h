@@ -12,7 +12,8 @@
 
 #define MOST_VMS 4
 #define VM_MEMORY (32UL << 20)
-#define RAM_BASE 0x80000000UL /* gpa; the device tree lies there, and guest images 2 MiB above (twin: machine/board.py) */
+#define RAM_BASE                                                                                                       \
+    0x80000000UL /* gpa; the device tree lies there, and guest images 2 MiB above (twin: machine/board.py) */
 #define NAME_SIZE 17
 
 struct vm {

@@ -33,6 +33,7 @@ firmware, or is the kernel of --firmware FILE, which is loaded at the start of m
 
 \b
 rvhv boot smp --smp 2
+rvhv boot monitor
 rvhv boot --firmware fw_jump.bin --kernel Image --initrd root.cpio.gz --append console=ttyS0
 
 \b

@@ -21,7 +21,7 @@ from rvhv.machine.virt import Machine, StepWatcher
 
 BUILT_IN = ("hello", "tasks")
 POWER_OFF = "li a7, 0x53525354; li a6, 0; li a0, 0; li a1, 0; ecall"
-MOST_STEPS = 400_000_000
+MOST_STEPS = 100_000_000
 ENDED = re.compile(r"monitor: (\S+) (stopped|failed): (.*)")
 RETIRED = re.compile(r"monitor: (\S+): ([\d,]+) instructions")
 EXITS = re.compile(r"monitor: ([^:]+): ((?:[\d,]+ of \S+(?:, )?)+)(?:; ([\d,]+) to ([\d,]+) instructions, ([\d,]+) on average)?")

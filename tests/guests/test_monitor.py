@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable
 
 import pytest
+from fdt import parse_dtb
 
 from rvhv.cli.main import main
 from rvhv.cpu.state import SLOT
@@ -125,7 +126,7 @@ def test_the_commands_show_the_same(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_rogue_gets_the_same_from_both_and_tasks_goes_on() -> None:
     """Each of rogue's attempts, each exit it makes and each instruction it retires; and its end in a trap loop."""
-    guests = shipped("rogue", "tasks")
+    guests = shipped("rogue", "tasks", "disk")  # disk finds no disk
     monitor, python = under_monitor(guests), under_python(guests)
     for name in guests:
         same(monitor, python, name)
@@ -133,6 +134,49 @@ def test_rogue_gets_the_same_from_both_and_tasks_goes_on() -> None:
     assert monitor.exits["rogue"] == python.exits["rogue"]
     assert monitor.instructions["rogue"] == python.instructions["rogue"]
     assert monitor.lines["tasks"][-1] == "tasks: all results correct"
+
+
+PRINT_TREE = f"""
+    mv s0, a1
+    lbu s1, 6(s0)           # totalsize, as far as trees are long
+    lbu t0, 7(s0)
+    slli s1, s1, 8
+    or s1, s1, t0
+    add s1, s1, s0
+    li a7, 0x4442434e
+    li a6, 2
+byte:
+    lbu a0, 0(s0)
+    srli a0, a0, 4
+    jal ra, digit
+    lbu a0, 0(s0)
+    andi a0, a0, 15
+    jal ra, digit
+    addi s0, s0, 1
+    bne s0, s1, byte
+    {POWER_OFF}
+digit:
+    addi a0, a0, 48
+    li t0, 58
+    blt a0, t0, small
+    addi a0, a0, 39
+small:
+    ecall
+    ret
+"""
+OF_THE_HART = re.compile(r".*(riscv,isa|mmu-type|block-size|rng-seed).*")
+
+
+def test_the_device_trees_are_the_same() -> None:
+    """But for what the monitor copies from its machine's own tree."""
+
+    def tree(outcome: Outcome) -> list[str]:
+        text: str = parse_dtb(bytes.fromhex("".join(outcome.lines["reader"]))).to_dts()
+        return [line for line in text.splitlines() if not OF_THE_HART.fullmatch(line)]
+
+    guests = {"reader": elf(PRINT_TREE)}
+    seen = tree(under_monitor(guests))
+    assert seen == tree(under_python(guests)) and "virtio_mmio@10001000" in "".join(seen)
 
 
 @pytest.mark.parametrize("story", STORIES)
