@@ -10,8 +10,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
-from rvhv.core.memory import Memory
-from rvhv.cpu.state import LOG_WORDS, Fence, How, Log, LogStage
+from rvhv.core.memory import PAGE, Memory
+from rvhv.cpu.state import (
+    FRAME_CODE_LINES,
+    FRAME_FLAGS,
+    FRAME_TABLE_LINES,
+    FRAME_WORDS,
+    LOG_WORDS,
+    Fence,
+    How,
+    Log,
+    LogStage,
+)
 from rvhv.fences.report import SHORT, Change, Missing, Narrow, wanted_fence
 from rvhv.fences.shadow import NO_VM, Cached, Scope, Shadow, Space
 from rvhv.fences.walks import (
@@ -32,7 +42,7 @@ from rvhv.fences.walks import (
 MODE_SHIFT, ASID_SHIFT, ASID_MASK, VMID_MASK = 60, 44, 0xFFFF, 0x3FFF
 PPN_MASK = (1 << 44) - 1
 HIT_CODE, HIT_TABLE = 1, 2
-HALFWORD, PTE_BYTES = 2, 8
+HALFWORD, PTE_BYTES, LINE = 2, 8, 64
 GPA_SHIFT = 2  # norm: rs1 of HFENCE.GVMA is an address shifted right by two
 RECENT = 16  # fences remembered for the words of a report
 ATP_STAGE = {0x180: LogStage.S, 0x280: LogStage.VS, 0x680: LogStage.G}
@@ -129,9 +139,22 @@ class FenceChecker:
         hart.shadow.fence(_scope(stage, hgatp, space, addresses))
 
     def _written(self, spa: int, length: int) -> None:
-        """Python is about to write bytes that something was derived from."""
+        """Python is about to write bytes of which something was derived from some."""
         self._clock += 1
-        self._stored(Change(self._clock, None), spa, length, HIT_CODE | HIT_TABLE)
+        change = Change(self._clock, None)
+        words = self._memory.frames.view
+        end = spa + length
+        for frame in range((spa - self._memory.base) // PAGE, (end - 1 - self._memory.base) // PAGE + 1):
+            at, start = frame * FRAME_WORDS, self._memory.base + frame * PAGE
+            if words[at + FRAME_FLAGS] == 0:
+                continue
+            for hit, lines in ((HIT_CODE, words[at + FRAME_CODE_LINES]), (HIT_TABLE, words[at + FRAME_TABLE_LINES])):
+                while lines:
+                    line = start + LINE * (lines.bit_length() - 1)
+                    lines ^= 1 << lines.bit_length() - 1
+                    first, last = max(spa, line), min(end, line + LINE)
+                    if first < last:
+                        self._stored(change, first, last - first, hit)
 
     def _stored(self, change: Change, spa: int, size: int, hits: int) -> None:
         if hits & HIT_TABLE:
