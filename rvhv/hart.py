@@ -13,10 +13,12 @@ from rvhv.cpu.state import (
     ARCH_WORDS,
     CONTEXTS_BASE,
     FRAME_WORDS,
+    LOG_WORDS,
     NO_RESERVATION,
     SLOT,
     TRACE_WORDS,
     Answer,
+    Fence,
     Prv,
 )
 
@@ -40,14 +42,15 @@ NOT_WAITING, DONE, REFUSED = (int(answer) for answer in (Answer.NONE, Answer.DON
 
 
 class Hart:
-    """One RISC-V hart over a Memory. 2**tlb_bits entries a TLB bank: no size changes what a run does.
+    """One RISC-V hart over a Memory. 2**tlb_bits entries a TLB bank: no size changes what a run does. With room for `log_records`
+    it keeps the log of `rvhv.cpu.state.Log`, which somebody must empty.
 
     `state` is the whole state as a memoryview of format "Q", indexed with `rvhv.cpu.state.SLOT`.
     """
 
-    def __init__(self, memory: Memory, *, hartid: int = 0, tlb_bits: int = 8) -> None:
+    def __init__(self, memory: Memory, *, hartid: int = 0, tlb_bits: int = 8, log_records: int = 0) -> None:
         self.memory = memory
-        self._buffer = Buffer(8 * layout.state_words(tlb_bits), "Q")
+        self._buffer = Buffer(8 * layout.state_words(tlb_bits, log_records), "Q")
         self.state = self._buffer.view
         state = self.state
         for name, value in RESET.items():
@@ -59,6 +62,10 @@ class Hart:
         state[SLOT["tlb_mask"]] = (1 << tlb_bits) - 1
         state[SLOT["tlb_data"]] = CONTEXTS_BASE  # no bank yet: the first run selects one
         state[SLOT["trace_base"]] = self._trace_base = layout.trace_base(tlb_bits)
+        self._log_base = layout.log_base(tlb_bits)
+        if log_records:
+            state[SLOT["log_head"]] = self._log_base
+            state[SLOT["log_end"]] = self._log_base + log_records * LOG_WORDS
         self._arch = state[:ARCH_WORDS].cast("B")
         self._entry = build.bind(self._buffer, memory.ram, memory.frames, memory.code)
         memory.forget.append(self.forget)
@@ -137,6 +144,13 @@ class Hart:
     def flush(self) -> None:
         """Drop every cache; never changes what a run does."""
         self._entry(Op.FLUSH)
+
+    def fence(self, kind: Fence, address: int | None = None, size: int = PAGE, space: int | None = None) -> None:
+        """Software outside the guest (Python as HS-mode software or as firmware) fences what this hart may have cached.
+
+        For all addresses or `size` bytes at one, of all address spaces or of an ASID (of HFENCE_GVMA: a VMID). No cache is
+        state, so it does nothing; a hart that checks fences takes note of it.
+        """
 
     def save(self, block: bytearray) -> None:
         """Copy the architectural state to `block` (ARCH_BYTES long)."""

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
-from rvhv.cpu.state import ARCH_BYTES, ARCH_WORDS, SLOT, Exit
+from rvhv.cpu.state import ARCH_BYTES, ARCH_WORDS, SLOT, Exit, Fence
 from rvhv.hv import registers as r
 
 MASK64 = (1 << 64) - 1
@@ -130,6 +130,9 @@ class FakeHart:
 
     def flush(self) -> None:
         self.flushes += 1
+
+    def fence(self, kind: Fence, *, space: int | None = None) -> None:
+        pass
 
     def save(self, block: bytearray) -> None:
         block[:] = self.raw[:ARCH_BYTES]
