@@ -116,7 +116,9 @@ def _bad_n(k: Look) -> str:
 
 
 def _user(k: Look) -> bool:
-    """Whether the U bit refuses: norm:H_vm_gpapriv, norm:sstatus_sum."""
+    """Whether the U bit refuses, in a stage that is not the G-stage."""
+    if k.stage.wide:
+        return False
     if k.stage.user:
         return not k.has(p.U)
     return k.has(p.U) and (k.access is Access.FETCH or not k.stage.sum)
@@ -124,8 +126,6 @@ def _user(k: Look) -> bool:
 
 def _user_text(k: Look) -> str:
     stage = k.stage
-    if stage.wide:
-        return "U=0: a G-stage leaf needs U=1, because all G-stage accesses are made as if from U-mode"
     if stage.user:
         return f"U=0: {stage.who} may only use pages with U=1"
     if k.access is Access.FETCH:
@@ -186,7 +186,12 @@ PTE_RULES = (
 
 LEAF_RULES = (
     Rule("aligned", 5, "norm:Sv39_superpage_align_fault", _misaligned, _low_ppn),
-    Rule("user", 6, "norm:H_vm_gpapriv, norm:sstatus_sum", _user, _user_text),
+    Rule(
+        "g-user", 6, "norm:H_vm_gpapriv",
+        lambda k: k.stage.wide and not k.has(p.U),
+        lambda k: "U=0: a G-stage leaf needs U=1, because all G-stage accesses are made as if from U-mode",
+    ),
+    Rule("user", 6, "norm:sstatus_sum", _user, _user_text),
     Rule("readable", 8, "norm:load_page_fault_no_r, norm:sstatus_mxr", _unreadable, _unreadable_text),
     Rule(
         "writable", 8, "norm:store_page_fault_no_w",

@@ -36,7 +36,8 @@ def sentence(walk: Walk) -> str:
         through = f" through gpa {reached.gpa:#x}" if reached.gpa is not None and walk.space == "gva" else ""
         return f"The {heading(walk)} reaches spa {reached.spa:#x} ({reached.memory}){through}{page}, rights {reached.rights}."
     assert fault is not None
-    return f"The {heading(walk)} raises a {fault.name} (cause {fault.cause}): {_where(fault)}{walk.refused}."
+    article = "an" if fault.name[0] in "aeiou" else "a"
+    return f"The {heading(walk)} raises {article} {fault.name} (cause {fault.cause}): {_where(fault)}{walk.refused}."
 
 
 def _where(fault: Fault) -> str:
@@ -63,7 +64,9 @@ def table(walk: Walk) -> str:
         purpose = (access.purpose, access.translates) if access.stage == "G" else None
         lines += _rows(n, access, guest)
     lines += _reached(walk.reached) if walk.reached is not None else []
-    lines += _fault(walk.fault) if walk.fault is not None else []
+    if walk.fault is not None:
+        said = bool(walk.accesses) and walk.accesses[-1].verdict == "refused"
+        lines += _fault(walk.fault, said)
     return "\n".join(lines)
 
 
@@ -99,9 +102,11 @@ def _reached(r: Reached) -> Iterator[str]:
     yield from wrapped(r.pmp, "   ", "     ")
 
 
-def _fault(f: Fault) -> Iterator[str]:
+def _fault(f: Fault, said: bool) -> Iterator[str]:
+    """`said`: the table's last row has the text already."""
     yield from wrapped(f"=> {f.name} (cause {f.cause}), at step {f.step} of the translation algorithm", "", "   ")
-    yield from wrapped(f.text, "   ", "     ")
+    if not said:
+        yield from wrapped(f.text, "   ", "     ")
     yield from wrapped(f"see {f.source}", "   ", "     ")
     htinst = "the transformed instruction" if f.htinst is None else f"{f.htinst:#x}"
     stval = "" if f.stval is None else f"stval {f.stval:#x}, "
