@@ -23,6 +23,7 @@ from rvhv.cpu.state import (
 )
 
 if TYPE_CHECKING:
+    from rvhv.hext.address_map import AddressMap
     from rvhv.hext.walk_record import Walk
 
 MASK64 = (1 << 64) - 1
@@ -139,6 +140,16 @@ class Hart:
         from rvhv.hext import recorder  # only who looks pays for it
 
         return recorder.walk(self.state, self.memory, address, access, size=size, mode=mode, devices=bool(self.state[BUS]))
+
+    def map(self, mode: str | None = None) -> AddressMap:
+        """The address space of a mode ("S", "U", "VS" or "VU"; None: the current one) in ranges with their rights; changes
+        nothing. Empty where nothing is translated.
+        """
+        from rvhv.hext import address_map, walk_context
+        from rvhv.hext.walk_rules import Access
+
+        mode = walk_context.current_mode(self.state, Access.LOAD) if mode is None else mode
+        return address_map.address_map(self.state, self.memory, mode)
 
     def watch(self, spa: int) -> None:
         """End `run` with Exit.WATCH after each store to the frame of `spa`."""

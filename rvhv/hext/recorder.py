@@ -51,6 +51,8 @@ class Ram(Protocol):
     base: int
     size: int
 
+    def read(self, spa: int, n: int) -> bytes: ...
+
     def read_u64(self, spa: int) -> int: ...
 
 

@@ -13,10 +13,13 @@ ADDRESS = 16  # columns: a space's letter, a colon, and the 14 digits of 56 bits
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
-def size_text(size: int, units: tuple[str, ...] = UNITS, space: str = " ") -> str:
-    """A power of two in the largest unit that it is a multiple of: "4 KiB"."""
-    unit = min((size.bit_length() - 1) // 10, len(units) - 1)
-    return f"{size >> 10 * unit}{space}{units[unit]}"
+def size_text(size: int, short: bool = False) -> str:
+    """A number of bytes in the largest unit that divides it: "4 KiB", or short "4K"."""
+    unit = 0
+    while size % 1024 == 0 and size and unit < len(UNITS) - 1:
+        size >>= 10
+        unit += 1
+    return f"{size}{UNITS[unit][:1]}" if short else f"{size} {UNITS[unit]}"
 
 
 def wrapped(text: str, indent: str = "", hanging: str = "") -> list[str]:
@@ -80,7 +83,7 @@ def _rows(n: int, a: PteAccess, guest: bool) -> Iterator[str]:
     pte, bits = ("", "") if a.pte is None else (f"{a.pte:016x}", p.picture(a.pte))
     verdict = a.verdict
     if verdict == "leaf" and a.pte is not None:
-        verdict = f"leaf {size_text(p.page_size(a.pte, a.level), ('B', 'K', 'M', 'G', 'T'), '')}"
+        verdict = f"leaf {size_text(p.page_size(a.pte, a.level), short=True)}"
     elif verdict == "updated":
         verdict = "sets A, D" if a.pte is not None and a.pte & p.D else "sets A"
     yield _columns(str(n), a.stage, str(a.level), gpa, f"h:{a.pte_spa:x}", pte, bits, verdict, guest)

@@ -14,6 +14,7 @@ from rvhv.hv.gstage import hgatp
 
 if TYPE_CHECKING:
     from rvhv.hart import Hart
+    from rvhv.hext.address_map import AddressMap
     from rvhv.hext.walk_record import Walk
 
 LAST_DEADLINE = 1 << 62  # a time (steps) behind this one never comes: clocks go on from the last deadline, and must not wrap
@@ -109,6 +110,12 @@ class VCPU:
         from rvhv.hext import recorder
 
         return recorder.walk_gpa(self.state, self.hart.memory, gpa, access, implicit=implicit, devices=False)
+
+    def map(self) -> AddressMap:
+        """The guest's address space in ranges, with the rights of both stages; wherever the VCPU is, and changes nothing."""
+        from rvhv.hext import address_map, walk_context
+
+        return address_map.address_map(self.state, self.hart.memory, walk_context.guest_mode(self.state))
 
     # the world switch
 

@@ -10,138 +10,15 @@ import random
 
 import pytest
 
-from rvhv.errors import ConfigError
-from rvhv.hext.walk_record import Walk
+from rvhv.hext.walk_rules import LEAF_RULES, PTE_RULES
 from tests.hext.bare import BASE, CODE, Bare
+from tests.hext.scenes import MXR, PRV, SUM, Scene, become, check
 
-SUM, MXR, MPRV = 1 << 18, 1 << 19, 1 << 17
-ADUE, PBMTE = 61, 62
-LEVELS = {8: 3, 9: 4, 10: 5}
-PRV = {"U": (0, 0), "S": (1, 0), "VU": (0, 1), "VS": (1, 1)}
-BIT = {"load": 1, "store": 2, "fetch": 4, "hlvx": 8}  # of Hart.find and Hart.translate
-# frame i holds tables of level i % 5, so that a walk from a root often arrives
-FRAMES = [BASE + 0x8000 + 0x1000 * i for i in range(24)]
-G_MID, G_LEAF = BASE + 0x24000, BASE + 0x25000
-G_ROOTS = {8: BASE + 0x20000, 9: BASE + 0x28000, 10: BASE + 0x2C000}
-PTE_U = 0x10
-OPEN = 3 << 3 | 7  # a NAPOT entry with R, W and X
 CONTEXT = ("satp", "vsatp", "hgatp", "menvcfg", "henvcfg", "vsstatus", "mstatus", "hstatus", "pmpcfg0", "pmpaddr0")
+RAM = 1 << 20
 
 
-class Scene:
-    """A hart with random tables for all stages, and whoever accesses."""
-
-    def __init__(self, rng: random.Random) -> None:
-        self.rng = rng
-        self.bare = Bare(tlb_bits=rng.choice((1, 4)))
-        self.put_tables()
-        self.put_protection()
-        bare = self.bare
-        self.modes = {csr: rng.choice((0, 8, 8, 9, 10)) for csr in ("satp", "vsatp", "hgatp")}
-        for csr, mode in self.modes.items():
-            root = G_ROOTS.get(mode, 0) if csr == "hgatp" else rng.choice(FRAMES[LEVELS.get(mode, 1) - 1 :: 5])
-            if rng.random() < 0.03:
-                root = rng.choice((0, BASE + (1 << 20), 1 << 45))
-            bare[csr] = mode << 60 | root >> 12 if mode else 0
-        bare["menvcfg"] = rng.getrandbits(1) << ADUE | rng.getrandbits(1) << PBMTE
-        bare["henvcfg"] = rng.getrandbits(1) << ADUE | rng.getrandbits(1) << PBMTE
-        bare["bus"] = rng.getrandbits(1)
-
-    def put_tables(self) -> None:
-        rng, put = self.rng, self.bare.memory.write_u64
-        for i, frame in enumerate(FRAMES):
-            for index in range(32):
-                put(frame + 8 * index, self.random_pte(i % 5))
-        # the G-stage maps guest physical RAM to itself, with mistakes
-        put(G_ROOTS[8] + 8 * (BASE >> 30), G_MID >> 2 | (1 if rng.random() < 0.97 else self.random_pte(2) & 0xFF))
-        put(G_MID, G_LEAF >> 2 | 1)
-        for page in range(64):
-            flags = PTE_U | rng.choice((0xCF, 0xCF, 0xCF, 0xC3, 0xC9, 0xC7, 0xCB, 0x0F))
-            if rng.random() < 0.05:
-                flags ^= 1 << rng.randrange(8)
-            put(G_LEAF + 8 * page, (BASE + 0x1000 * page) >> 2 | flags)
-        put(G_ROOTS[9], G_ROOTS[8] >> 2 | 1)
-        put(G_ROOTS[10], G_ROOTS[9] >> 2 | 1)
-
-    def random_pte(self, level: int) -> int:
-        """Mostly sound, so that walks get far; each bit is wrong now and then."""
-        rng = self.rng
-        if level and rng.random() < 0.85:
-            return FRAMES[rng.randrange(level - 1, len(FRAMES), 5)] >> 2 | 1
-        target = rng.choice(FRAMES)
-        flags = rng.choice((0xCF, 0xC3, 0xC9, 0xC7, 0xCB, 0x4F, 0x0F)) | rng.choice((0, PTE_U))
-        if rng.random() < 0.15:
-            flags ^= 1 << rng.randrange(8)
-        pte = target >> 2 | flags
-        if 0 < level < 3 and rng.random() < 0.7:
-            pte = (target >> 12 + 9 * level << 10 + 9 * level) | flags  # an aligned superpage
-        for low, high in ((40, 54), (54, 64)):
-            if rng.random() < 0.02:
-                pte |= 1 << rng.randrange(low, high)
-        if rng.random() < 0.04:
-            pte = pte & ~(0xF << 10) | 8 << 10 | 1 << 63  # a 64 KiB page
-        return pte
-
-    def put_protection(self) -> None:
-        """Entry 7 lets everyone do all; before it, now and then, something small."""
-        rng, bare = self.rng, self.bare
-        bare["pmpcfg0"] = 0
-        bare["pmpaddr7"] = (1 << 54) - 1
-        config = OPEN << 56
-        for i in range(2):
-            if rng.random() < 0.4:
-                frame = rng.choice([*FRAMES, G_MID, G_LEAF, *G_ROOTS.values()])
-                kind = rng.choice((1, 2, 3))
-                bare[f"pmpaddr{i}"] = (frame + rng.randrange(0, 4096, 4)) >> 2 if kind == 2 else frame >> 2 | 0x1FF
-                config |= (kind << 3 | rng.choice((0, 1, 3, 4, 5, 7))) << 8 * i
-        bare["pmpcfg0"] = config
-
-    def address(self, virtual: int) -> int:
-        rng = self.rng
-        mode = self.modes["vsatp" if virtual else "satp"]
-        if not mode or rng.random() < 0.05:
-            return rng.choice((*FRAMES, BASE - 4096, BASE + (1 << 20), rng.getrandbits(64) & ~4095)) + rng.randrange(0, 4096, 8)
-        address = sum(rng.randrange(32) << 12 + 9 * n for n in range(LEVELS[mode])) | rng.randrange(0, 4096, 8)
-        top = 12 + 9 * LEVELS[mode]
-        return address | rng.choice((*[0] * 20, 1 << top, (1 << 64) - (1 << top), 1 << 63))
-
-    def become(self, mode: str, access: str) -> None:
-        """Loads and stores are M-mode's under MPRV, fetches the mode's own, and HLVX the hypervisor's."""
-        rng, bare = self.rng, self.bare
-        prv, v = PRV[mode]
-        status = rng.choice((0, SUM)) | rng.choice((0, MXR))
-        bare["vsstatus"] = rng.choice((0, SUM)) | rng.choice((0, MXR))
-        bare["mstatus"] = status | (MPRV | prv << 11 | v << 39 if access in ("load", "store") else 0)
-        bare["hstatus"] = (prv if access == "hlvx" else rng.getrandbits(1)) << 8
-        bare.mode(*(PRV[mode] if access == "fetch" else (3, 0)))
-
-    def trap(self, address: int, access: str, size: int) -> int:
-        """Have the hart do it; the instruction."""
-        bare = self.bare
-        bare["mcause"] = 99
-        if access == "fetch":
-            bare["pc"] = address
-            bare.hart.run(1)
-            return 0
-        width = {1: "b", 2: "h", 4: "w", 8: "d"}[size]
-        name = f"hlvx.{width}u" if access == "hlvx" else f"{access[0]}{width}"
-        bare["x10"] = address
-        bare.one(f"{name} a1, (a0)" if access == "hlvx" else f"{name} a1, 0(a0)")
-        return int.from_bytes(bare.memory.read(CODE, 4), "little")
-
-
-def check_trap(scene: Scene, walk: Walk, insn: int, where: str) -> None:
-    bare, fault = scene.bare, walk.fault
-    assert fault is not None
-    kept = 0x0000_7FFF if walk.access != "store" else 0x01F0_707F
-    if walk.access == "hlvx":
-        kept = ~(31 << 15)
-    htinst = insn & kept if fault.htinst is None else fault.htinst
-    expected = (fault.cause, fault.stval, fault.htval, htinst, int(fault.gva))
-    assert (bare["mcause"], bare["mtval"], bare["mtval2"], bare["mtinst"], bare["mstatus"] >> 38 & 1) == expected, where
-
-
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(40))
 def test_random_tables(seed: int) -> None:
     rng = random.Random(f"walk {seed}")
     scene = Scene(rng)
@@ -150,23 +27,213 @@ def test_random_tables(seed: int) -> None:
         access = rng.choice(("load", "store", "fetch", "hlvx"))
         mode = rng.choice(("VS", "VU") if access == "hlvx" else ("U", "S", "VU", "VS", "VS"))
         address = scene.address(PRV[mode][1])
-        scene.become(mode, access)
+        status, vsstatus = (rng.choice((0, SUM)) | rng.choice((0, MXR)) for _ in range(2))
+        become(bare, mode, access, status=status, vsstatus=vsstatus, spvp=rng.getrandbits(1))
         size = 2 if access == "fetch" else rng.choice((2, 4) if access == "hlvx" else (1, 2, 4, 8))
-        before = bytearray(bare.memory.read(BASE, 1 << 20))
+        before = bytearray(bare.memory.read(BASE, RAM))
         state = bytes(bare.state)
         walk = bare.hart.walk(address, access, size=size)
-        assert bytes(bare.state) == state and bare.memory.read(BASE, 1 << 20) == before
+        assert bytes(bare.state) == state and bare.memory.read(BASE, RAM) == before
         where = f"seed {seed}, access {n}:\n{walk}\n" + " ".join(f"{csr}={bare[csr]:#x}" for csr in CONTEXT)
         assert walk.mode == mode
-        assert max(map(len, where.split("\n")[1:-1])) <= 80, where
+        assert all(len(line) <= 80 for line in str(walk).split("\n")), where
         json.dumps(dataclasses.asdict(walk))
         for spa, pte in walk.updates.items():
             before[spa - BASE : spa - BASE + 8] = pte.to_bytes(8, "little")
-        if walk.fault is None:
-            find = bare.hart.translate if access == "hlvx" else bare.hart.find
-            assert find(address, BIT[access]) == walk.spa, where
-        else:
-            insn = scene.trap(address, access, size)
-            check_trap(scene, walk, insn, where)
-            before[CODE - BASE : CODE - BASE + 4] = bare.memory.read(CODE, 4)
-        assert bare.memory.read(BASE, 1 << 20) == before, where
+        check(bare, walk, size, where)
+        before[CODE - BASE : CODE - BASE + 4] = bare.memory.read(CODE, 4)
+        assert bare.memory.read(BASE, RAM) == before, where
+
+
+# one tidy pair of stages, in which one thing at a time is wrong
+VS_ROOT, VS_MID, VS_LEAF, PAGE = BASE + 0x8000, BASE + 0x9000, BASE + 0xA000, BASE + 0x10000
+G_ROOT, G_MID, G_LEAF = BASE + 0x20000, BASE + 0x24000, BASE + 0x25000
+GVA = 0x1238  # by the second entry of VS_LEAF to PAGE
+VS_PTE, G_PTE, G_TABLE_PTE = VS_LEAF + 8, G_LEAF + 8 * 0x10, G_LEAF + 8 * 0xA  # the last one: of the page of VS_LEAF itself
+SV39 = 8 << 60
+ADUE, PBMTE = 1 << 61, 1 << 62
+NAPOT = 3 << 3
+D, A, G, U, X, W, R, V = (1 << n for n in (7, 6, 5, 4, 3, 2, 1, 0))
+S_LEAF = D | A | X | W | R | V
+G_FLAGS = S_LEAF | U
+
+
+def to(spa: int, flags: int) -> int:
+    return spa >> 2 | flags
+
+
+def tidy() -> Bare:
+    """VS-stage, G-stage and, by satp, the VS-stage's tables as the only stage, all Sv39; the G-stage is the identity."""
+    bare = Bare()
+    put = bare.memory.write_u64
+    for table, below in ((VS_ROOT, VS_MID), (VS_MID, VS_LEAF), (G_MID, G_LEAF)):
+        put(table, to(below, V))
+    put(G_ROOT + 8 * (BASE >> 30), to(G_MID, V))
+    put(VS_PTE, to(PAGE, S_LEAF))
+    for n in range(RAM >> 12):
+        put(G_LEAF + 8 * n, to(BASE + 0x1000 * n, G_FLAGS))
+    bare["satp"] = bare["vsatp"] = SV39 | VS_ROOT >> 12
+    bare["hgatp"] = SV39 | G_ROOT >> 12
+    return bare
+
+
+@dataclasses.dataclass
+class Case:
+    """`words` are put over the tidy tables, `csrs` written; the walk must be refused by `rule`, and say `says`."""
+
+    rule: str
+    says: str
+    cause: int
+    words: dict[int, int] = dataclasses.field(default_factory=dict)
+    access: str = "load"
+    mode: str = "VS"
+    address: int = GVA
+    status: int = 0
+    vsstatus: int = 0
+    csrs: dict[str, int] = dataclasses.field(default_factory=dict)
+    stage: str | None = "G"
+    htinst: int | None = None
+    also: str = ""
+
+
+def g(flags: int, rule: str, says: str, cause: int = 21, **more: object) -> Case:
+    return Case(rule, says, cause, {G_PTE: to(PAGE, flags)}, **more)  # type: ignore[arg-type]
+
+
+def vs(flags: int, rule: str, says: str, cause: int = 13, **more: object) -> Case:
+    return Case(rule, says, cause, {VS_PTE: to(PAGE, flags)}, stage="VS", htinst=0, **more)  # type: ignore[arg-type]
+
+
+def table_g(flags: int, rule: str, says: str, htinst: int, **more: object) -> Case:
+    return Case(rule, says, 21, {G_TABLE_PTE: to(VS_LEAF, flags)}, htinst=htinst, **more)  # type: ignore[arg-type]
+
+
+PROTECT_PAGE = {"pmpaddr0": PAGE >> 2 | 0x1FF, "pmpaddr1": (1 << 54) - 1}
+CASES = [
+    # the G-stage: one bit that is wrong
+    g(G_FLAGS & ~U, "g-user", "U=0: a G-stage leaf needs U=1, because all G-stage accesses are made as if from U-mode"),
+    g(G_FLAGS & ~V, "valid", "V=0"),
+    g(G_FLAGS & ~R, "write-only", "W=1 with R=0"),
+    g(G_FLAGS & ~X, "executable", "X=0: the page is not executable", 20, access="fetch", htinst=0),
+    g(G_FLAGS & ~W, "writable", "W=0: the page is not writable", 23, access="store"),
+    g(G_FLAGS & ~A, "accessed", "A=0: the hart does not set it itself while menvcfg.ADUE=0 (Svade)"),
+    g(G_FLAGS & ~D, "dirty", "D=0: the hart does not set it itself for a store while menvcfg.ADUE=0", 23, access="store"),
+    g(G_FLAGS & ~(R | W | X), "pointer-bits", "A=1, D=1, U=1: reserved in a PTE that points to a table"),
+    g(V, "no-leaf", "R=0 and X=0 at level 0"),
+    g(G_FLAGS & ~(R | W), "readable", "execute-only, and sstatus.MXR=0 (vsstatus.MXR does not count in the G-stage)",
+      vsstatus=MXR),
+    g(A | D | U | V | R, "hlvx", "X=0: HLVX needs X=1 where a load needs R=1", access="hlvx"),
+    g(G_FLAGS | 1 << 54 | 1 << 60, "reserved", "reserved bits are set: bit 54, bit 60"),
+    g(G_FLAGS | 1 << 61, "pbmt-off", "PBMT=1: reserved while menvcfg.PBMTE=0"),
+    g(G_FLAGS | 3 << 61, "pbmt-reserved", "PBMT=3: a reserved memory type", csrs={"menvcfg": PBMTE}),
+    g(G_FLAGS | 1 << 63, "napot", "N=1 with PPN[3:0]=0000"),
+    g(G_FLAGS & ~(U | A), "g-user", "U=0", also="A=0"),
+    Case("napot", "N=1: reserved in a leaf of level 1", 21, {G_MID: to(BASE, G_FLAGS) | 1 << 63}, htinst=0x3000),
+    Case("napot", "N=1: reserved in a PTE that points to a table", 21, {G_MID: to(G_LEAF, V) | 1 << 63}, htinst=0x3000),
+    Case("pbmt-pointer", "PBMT=2: reserved in a PTE that points", 21, {G_MID: to(G_LEAF, V) | 2 << 61},
+         csrs={"menvcfg": PBMTE}, htinst=0x3000),
+    *(Case("pointer-bits", f"{name}=1: reserved in a PTE that points", 21, {G_MID: to(G_LEAF, V | bit)}, htinst=0x3000)
+      for name, bit in (("A", A), ("D", D), ("U", U))),
+    Case("aligned", "misaligned superpage: the low 9 bits of its PPN are 0x25", 21, {G_MID: to(G_LEAF, G_FLAGS)}, htinst=0x3000),
+    # addresses and roots
+    *(Case("gpa-width", f"bits 63:{bits} of the gpa are not all 0: {name} translates {bits} bits", 21, address=1 << bits,
+           csrs={"vsatp": 0, "hgatp": mode << 60 | G_ROOT >> 12})
+      for mode, bits, name in ((8, 41, "Sv39x4"), (9, 50, "Sv48x4"), (10, 59, "Sv57x4"))),
+    *(Case("canonical", f"bits 63:{bits} of the address are not all equal to bit {bits - 1}", 13, address=1 << bits - 1,
+           csrs={"vsatp": mode << 60 | VS_ROOT >> 12}, stage="VS", htinst=0)
+      for mode, bits in ((8, 39), (9, 48), (10, 57))),
+    Case("pma", "not in RAM, where hgatp.PPN puts the root table", 5, csrs={"hgatp": SV39}, htinst=0),
+    Case("gpa-width", "bits 63:41", 21, csrs={"vsatp": SV39 | 1 << 32}, htinst=0x3000),
+    Case("pma", "not in RAM, where satp.PPN puts the root table", 13 - 8, csrs={"satp": SV39}, mode="S", stage="S", htinst=0),
+    Case("pma", "is not in RAM, and no device answers a load there", 5, {G_PTE: to(0x1000, G_FLAGS)}, stage=None, htinst=0),
+    # the VS-stage
+    vs(S_LEAF | U, "user", "U=1 with vsstatus.SUM=0: VS-mode may not touch a user page", status=SUM),
+    vs(S_LEAF | U, "user", "U=1: VS-mode never executes a user page", 12, access="fetch", vsstatus=SUM),
+    vs(S_LEAF, "user", "U=0: VU-mode may only use pages with U=1", mode="VU"),
+    vs(S_LEAF & ~(R | W), "readable", "execute-only, and neither vsstatus.MXR nor sstatus.MXR is 1"),
+    vs(A | V | R, "hlvx", "X=0: HLVX needs X=1", access="hlvx"),
+    vs(S_LEAF & ~A, "accessed", "while henvcfg.ADUE=0", csrs={"menvcfg": ADUE}),
+    vs(S_LEAF & ~A, "accessed", "while menvcfg.ADUE=0", csrs={"henvcfg": ADUE}),
+    vs(S_LEAF | 1 << 61, "pbmt-off", "PBMT=1: reserved while henvcfg.PBMTE=0", csrs={"menvcfg": PBMTE}),
+    # the VS-stage's tables are read and written through the G-stage
+    table_g(G_FLAGS & ~U, "g-user", "U=0: a G-stage leaf needs U=1", 0x3000),
+    table_g(G_FLAGS & ~(R | W), "readable", "MXR never counts for a walk's own reads", 0x3000, status=MXR, vsstatus=MXR),
+    Case("writable", "W=0: the page is not writable", 21,
+         {G_TABLE_PTE: to(VS_LEAF, G_FLAGS & ~W), VS_PTE: to(PAGE, S_LEAF & ~A)},
+         csrs={"menvcfg": ADUE, "henvcfg": ADUE}, htinst=0x3020),
+    # a single stage
+    Case("user", "U=1 with sstatus.SUM=0: S-mode may not touch a user page", 13, {VS_PTE: to(PAGE, S_LEAF | U)}, mode="S",
+         vsstatus=SUM, stage="S", htinst=0),
+    Case("readable", "execute-only, and sstatus.MXR=0", 13, {VS_PTE: to(PAGE, A | X | V)}, mode="S", vsstatus=MXR, stage="S",
+         htinst=0),
+    # protection: of what is accessed, and of the tables
+    Case("pmp", "a load needs R at h:0x80010238: PMP entry 0 (NAPOT 0x80010000 to 0x80010fff, --x)", 5, stage=None, htinst=0,
+         csrs={**PROTECT_PAGE, "pmpcfg0": NAPOT | 4 | (NAPOT | 7) << 8}),
+    Case("pmp", "HLVX needs R and X at h:0x80010238: PMP entry 0", 5, access="hlvx", stage=None, htinst=0,
+         csrs={**PROTECT_PAGE, "pmpcfg0": NAPOT | 1 | (NAPOT | 7) << 8}),
+    Case("pmp", "page tables are read as S-mode, which needs R: PMP entry 0", 5, htinst=0,
+         csrs={**PROTECT_PAGE, "pmpaddr0": G_MID >> 2 | 0x1FF, "pmpcfg0": NAPOT | (NAPOT | 7) << 8}),
+    Case("pmp", "A and D are written as S-mode, which needs W: PMP entry 0", 7, {G_PTE: to(PAGE, G_FLAGS & ~D)}, access="store",
+         htinst=0, csrs={"menvcfg": ADUE, **PROTECT_PAGE, "pmpaddr0": G_LEAF >> 2 | 0x1FF, "pmpcfg0": NAPOT | 1 | (NAPOT | 7) << 8}),
+]  # fmt: skip
+
+
+def arrange(case: Case) -> Bare:
+    bare = tidy()
+    for spa, pte in case.words.items():
+        bare.memory.write_u64(spa, pte)
+    if "pmpcfg0" in case.csrs:
+        bare["pmpcfg0"] = 0
+    for csr, value in case.csrs.items():
+        bare[csr] = value
+    become(bare, case.mode, case.access, status=case.status, vsstatus=case.vsstatus)
+    return bare
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.stage}-{case.rule}-{case.access}")
+def test_what_is_wrong_is_named(case: Case) -> None:
+    bare = arrange(case)
+    walk = bare.hart.walk(case.address, case.access, mode=case.mode)
+    fault = walk.fault
+    assert fault is not None, walk
+    assert (fault.rule, fault.cause, fault.stage, fault.htinst) == (case.rule, case.cause, case.stage, case.htinst), walk
+    assert case.says in fault.text
+    assert case.says in walk.explain() and f"cause {case.cause}" in walk.explain()
+    if fault.level is not None:
+        last = walk.accesses[-1]
+        assert (last.verdict, last.rule, last.stage, last.step) == ("refused", case.rule, case.stage, fault.step)
+        assert case.also in " ".join(last.also)
+        assert bool(last.also) == bool(case.also)
+    assert case.says in " ".join(str(walk).split()), "the table says it too"
+    check(bare, walk, 2 if case.access == "hlvx" else 1, str(walk))
+
+
+def test_every_rule_has_a_case() -> None:
+    named = {rule.name for rule in (*PTE_RULES, *LEAF_RULES)}
+    assert named <= {case.rule for case in CASES}
+
+
+@pytest.mark.parametrize("stage", ["S", "VS", "G"])
+def test_every_combination_of_flags(stage: str) -> None:
+    """All 256 values of a leaf's low byte, for every access, privilege, SUM and MXR, and as a superpage."""
+    bare = tidy()
+    memory = bare.memory
+    for level in (0, 1):
+        place = {0: G_PTE if stage == "G" else VS_PTE, 1: G_MID if stage == "G" else VS_MID}[level]
+        sound = memory.read_u64(place)
+        target = PAGE if level == 0 else BASE
+        address = {0: GVA, 1: 0x1_0238}[level]  # both of PAGE
+        if stage == "G" and level == 1:
+            memory.write_u64(VS_PTE, to(PAGE, S_LEAF | U))
+        for flags in range(256):
+            if stage == "G" and level == 1 and flags & (V | R | U | A) != V | R | U | A:
+                continue  # the tables of the VS-stage lie behind it as well
+            memory.write_u64(place, to(target, flags))
+            for access in ("load", "store", "fetch", "hlvx"):
+                for mode in ("VS", "VU") if access == "hlvx" else ("S", "U") if stage == "S" else ("VS", "VU"):
+                    for status, vsstatus in ((0, 0), (SUM | MXR, 0), (0, SUM | MXR))[: 1 if level else 3]:
+                        become(bare, mode, access, status=status, vsstatus=vsstatus)
+                        where = GVA if stage == "G" else address
+                        walk = bare.hart.walk(where, access)
+                        check(bare, walk, 2, str(walk))
+        memory.write_u64(place, sound)
