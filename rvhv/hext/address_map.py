@@ -86,6 +86,7 @@ class _Maker:
     def __init__(self, ram: Ram) -> None:
         self.ram = ram
         self.complete = True
+        self._sound: dict[tuple[str, int, int], bool] = {}  # by stage, level and PTE
 
     def single(self, stage: Stage) -> Iterator[MapRange]:
         for leaf in self._leaves(stage, None):
@@ -121,15 +122,21 @@ class _Maker:
         span = p.PAGE << p.INDEX_BITS * level
         for page in range(4 if wide else 1):
             for index, pte in self._entries(table + page * p.PAGE, through):
+                if not self._is_sound(stage, level, pte):
+                    continue
                 index += page * (p.PAGE // p.BYTES)
                 address = above + index * span
-                look = Look(stage, level, pte, Access.LOAD)
-                if any(rule.broken(look) for rule in PTE_RULES):
-                    continue
                 if not p.is_leaf(pte):
                     yield from self._table(stage, p.target(pte), level - 1, address, through)
                 elif pte & p.N or p.target(pte) & span - 1 == 0:
                     yield _Leaf(_canonical(stage, address), span, p.mapped(pte, level, address), _rights(stage, pte))
+
+    def _is_sound(self, stage: Stage, level: int, pte: int) -> bool:
+        key = stage.name, level, pte
+        if key not in self._sound:
+            look = Look(stage, level, pte, Access.LOAD)
+            self._sound[key] = not any(rule.broken(look) for rule in PTE_RULES)
+        return self._sound[key]
 
     def _entries(self, table: int, through: list[_Leaf] | None) -> list[tuple[int, int]]:
         """(index, PTE) of what is not zero in a table's page; nothing when it cannot be read."""

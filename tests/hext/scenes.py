@@ -138,14 +138,15 @@ def find(bare: Bare, address: int, access: str) -> int | None:
     return bare.hart.find(address, {"load": 1, "store": 2, "fetch": 4}[access])
 
 
-def check(bare: Bare, walk: Walk, size: int, where: str) -> None:
+def check(bare: Bare, walk: Walk, size: int, where: str = "") -> None:
     """The hart, made to do what was walked, must agree: address, or cause, tval, tval2, tinst and GVA."""
     fault = walk.fault
     if fault is None:
-        assert find(bare, walk.address, walk.access) == walk.spa, where
+        assert find(bare, walk.address, walk.access) == walk.spa, where or str(walk)
         return
     insn = trap(bare, walk.address, walk.access, size)
     kept = {"load": 0x0000_7FFF, "store": 0x01F0_707F, "hlvx": ~(31 << 15), "fetch": 0}[walk.access]
     htinst = insn & kept if fault.htinst is None else fault.htinst
     expected = (fault.cause, fault.stval, fault.htval, htinst, int(fault.gva))
-    assert (bare["mcause"], bare["mtval"], bare["mtval2"], bare["mtinst"], bare["mstatus"] >> 38 & 1) == expected, where
+    actual = (bare["mcause"], bare["mtval"], bare["mtval2"], bare["mtinst"], bare["mstatus"] >> 38 & 1)
+    assert actual == expected, where or str(walk)

@@ -10,6 +10,7 @@ import random
 
 import pytest
 
+from rvhv.errors import ConfigError
 from rvhv.hext.walk_rules import LEAF_RULES, PTE_RULES
 from tests.hext.bare import BASE, CODE, Bare
 from tests.hext.scenes import MXR, PRV, SUM, Scene, become, check
@@ -174,7 +175,8 @@ CASES = [
     Case("pmp", "page tables are read as S-mode, which needs R: PMP entry 0", 5, htinst=0,
          csrs={**PROTECT_PAGE, "pmpaddr0": G_MID >> 2 | 0x1FF, "pmpcfg0": NAPOT | (NAPOT | 7) << 8}),
     Case("pmp", "A and D are written as S-mode, which needs W: PMP entry 0", 7, {G_PTE: to(PAGE, G_FLAGS & ~D)}, access="store",
-         htinst=0, csrs={"menvcfg": ADUE, **PROTECT_PAGE, "pmpaddr0": G_LEAF >> 2 | 0x1FF, "pmpcfg0": NAPOT | 1 | (NAPOT | 7) << 8}),
+         csrs={**PROTECT_PAGE, "pmpaddr0": G_LEAF >> 2 | 0x1FF, "pmpcfg0": NAPOT | 1 | (NAPOT | 7) << 8, "menvcfg": ADUE},
+         htinst=0),
 ]  # fmt: skip
 
 
@@ -205,7 +207,7 @@ def test_what_is_wrong_is_named(case: Case) -> None:
         assert case.also in " ".join(last.also)
         assert bool(last.also) == bool(case.also)
     assert case.says in " ".join(str(walk).split()), "the table says it too"
-    check(bare, walk, 2 if case.access == "hlvx" else 1, str(walk))
+    check(bare, walk, 2 if case.access == "hlvx" else 1)
 
 
 def test_every_rule_has_a_case() -> None:
@@ -231,9 +233,70 @@ def test_every_combination_of_flags(stage: str) -> None:
             memory.write_u64(place, to(target, flags))
             for access in ("load", "store", "fetch", "hlvx"):
                 for mode in ("VS", "VU") if access == "hlvx" else ("S", "U") if stage == "S" else ("VS", "VU"):
-                    for status, vsstatus in ((0, 0), (SUM | MXR, 0), (0, SUM | MXR))[: 1 if level else 3]:
+                    for status, vsstatus in ((0, 0), (SUM | MXR, 0), (0, SUM | MXR)):
+                        if status | vsstatus and (level or flags & (V | A | D) != V | A | D):
+                            continue
                         become(bare, mode, access, status=status, vsstatus=vsstatus)
                         where = GVA if stage == "G" else address
                         walk = bare.hart.walk(where, access)
-                        check(bare, walk, 2, str(walk))
+                        check(bare, walk, 2)
         memory.write_u64(place, sound)
+
+
+def test_a_good_walk_says_everything() -> None:
+    """Both stages of Sv39: fifteen accesses, the PTEs by name, and where it ends."""
+    bare = tidy()
+    become(bare, "VS", "load")
+    walk = bare.hart.walk(GVA, "load", size=8)
+    assert len(walk.accesses) == 15
+    last_vs = [one for one in walk.accesses if one.stage == "VS"][-1]
+    assert (last_vs.table_gpa, last_vs.table_spa, last_vs.index) == (VS_LEAF, VS_LEAF, 1)
+    assert (last_vs.pte_gpa, last_vs.pte_spa, last_vs.pte) == (VS_PTE, VS_PTE, to(PAGE, S_LEAF))
+    assert last_vs.bits == ("V", "R", "W", "X", "A", "D") and last_vs.verdict == "leaf"
+    assert [one.level for one in walk.accesses if one.stage == "VS"] == [2, 1, 0]
+    assert walk.reached is not None
+    assert (walk.reached.spa, walk.reached.gpa, walk.reached.page_size) == (PAGE + 0x238, PAGE + 0x238, 4096)
+    assert walk.reached.rights == "rwx" and walk.reached.stage_rights == {"VS": "rwx", "G": "rwx"}
+    assert walk.refused is None
+    assert walk.explain().endswith("in a page of 4 KiB, rights rwx.")
+
+
+def test_rights_are_composed() -> None:
+    bare = tidy()
+    bare.memory.write_u64(VS_PTE, to(PAGE, S_LEAF & ~X))
+    bare.memory.write_u64(G_PTE, to(PAGE, G_FLAGS & ~W))
+    reached = bare.hart.walk(GVA, mode="VS").reached
+    assert reached is not None
+    assert (reached.rights, reached.stage_rights) == ("r--", {"VS": "rw-", "G": "r-x"})
+
+
+def test_svadu_is_recorded_and_not_done() -> None:
+    bare = tidy()
+    bare["menvcfg"] = bare["henvcfg"] = ADUE
+    bare.memory.write_u64(VS_PTE, to(PAGE, S_LEAF & ~(A | D)))
+    become(bare, "VS", "store")
+    walk = bare.hart.walk(GVA, "store")
+    assert walk.updates == {VS_PTE: to(PAGE, S_LEAF)}
+    written = [one for one in walk.accesses if one.kind == "write"]
+    assert [(one.verdict, one.pte_spa, one.pte) for one in written] == [("updated", VS_PTE, to(PAGE, S_LEAF))]
+    assert "sets A, D" in str(walk)
+    assert bare.memory.read_u64(VS_PTE) == to(PAGE, S_LEAF & ~(A | D))
+    check(bare, walk, 1)
+    assert bare.memory.read_u64(VS_PTE) == to(PAGE, S_LEAF)
+
+
+def test_bare_and_m_mode_translate_nothing() -> None:
+    bare = Bare()
+    bare["bus"] = 1
+    for mode in ("M", "S", "VS"):
+        walk = bare.hart.walk(BASE + 8, mode=mode)
+        assert walk.accesses == () and walk.spa == BASE + 8
+    device = bare.hart.walk(0x1000_0000, "store").reached
+    assert device is not None and device.memory == "device"
+    assert bare.hart.walk(0x1000_0000, "fetch").fault is not None
+
+
+@pytest.mark.parametrize("access, mode, complaint", [("amo", None, "no kind of access"), ("load", "HS", "no mode")])
+def test_unknown_words(access: str, mode: str | None, complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        Bare().hart.walk(0, access, mode=mode)
