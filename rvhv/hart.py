@@ -23,8 +23,8 @@ from rvhv.cpu.state import (
 )
 
 if TYPE_CHECKING:
-    from rvhv.hext.address_map import AddressMap
-    from rvhv.hext.walk_record import Walk
+    from rvhv.hext.walks.address_map import AddressMap
+    from rvhv.hext.walks.record import Walk
 
 MASK64 = (1 << 64) - 1
 PMP_ALL = 3 << 3 | 7  # NAPOT; R, W and X
@@ -137,7 +137,7 @@ class Hart:
         `mode`: "M", "S", "U", "VS" or "VU" (None: the current one, for loads and stores under MPRV; HLVX is always the
         guest's). Raises ConfigError for another word.
         """
-        from rvhv.hext import recorder  # only who looks pays for it
+        from rvhv.hext.walks import recorder  # only who looks pays for it
 
         return recorder.walk(self.state, self.memory, address, access, size=size, mode=mode, devices=bool(self.state[BUS]))
 
@@ -145,10 +145,10 @@ class Hart:
         """The address space of a mode ("S", "U", "VS" or "VU"; None: the current one) in ranges with their rights; changes
         nothing. Empty where nothing is translated.
         """
-        from rvhv.hext import address_map, walk_context
-        from rvhv.hext.walk_rules import Access
+        from rvhv.hext.walks import address_map, context
+        from rvhv.hext.walks.rules import Access
 
-        mode = walk_context.current_mode(self.state, Access.LOAD) if mode is None else mode
+        mode = context.current_mode(self.state, Access.LOAD) if mode is None else mode
         return address_map.address_map(self.state, self.memory, mode)
 
     def watch(self, spa: int) -> None:

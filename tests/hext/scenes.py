@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from functools import cache
 
-from rvhv.hext.walk_record import Walk
+from rvhv.hext.walks.record import Walk
 from tests.hext.bare import ASSEMBLER, BASE, CODE, Bare
 
 SUM, MXR, MPRV = 1 << 18, 1 << 19, 1 << 17

@@ -7,7 +7,7 @@ from bisect import bisect_right
 
 import pytest
 
-from rvhv.hext.address_map import MOST_TABLES, AddressMap, MapRange
+from rvhv.hext.walks.address_map import MOST_TABLES, AddressMap, MapRange
 from tests.hext.bare import BASE, Bare
 from tests.hext.scenes import SUM, Scene
 from tests.hext.test_walk_record import G_FLAGS, G_PTE, GVA, PAGE, S_LEAF, SV39, VS_LEAF, VS_PTE, VS_ROOT, U, V, W, tidy, to

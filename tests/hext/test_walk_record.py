@@ -11,7 +11,7 @@ import random
 import pytest
 
 from rvhv.errors import ConfigError
-from rvhv.hext.walk_rules import LEAF_RULES, PTE_RULES
+from rvhv.hext.walks.rules import LEAF_RULES, PTE_RULES
 from tests.hext.bare import BASE, CODE, Bare
 from tests.hext.scenes import MXR, PRV, SUM, Scene, become, check
 

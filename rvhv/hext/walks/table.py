@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator
 
 from rvhv.cpu import pte as p
-from rvhv.hext.walk_record import Fault, PteAccess, Reached, Walk
+from rvhv.hext.walks.record import Fault, PteAccess, Reached, Walk
 
 WIDTH = 80
 ADDRESS = 16  # columns: a space's letter, a colon, and the 14 digits of 56 bits

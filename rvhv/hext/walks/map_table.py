@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from rvhv.hext.address_map import AddressMap, MapRange
-from rvhv.hext.walk_table import ADDRESS, size_text, wrapped
+from rvhv.hext.walks.address_map import AddressMap, MapRange
+from rvhv.hext.walks.table import ADDRESS, size_text, wrapped
 
 
 def table(found: AddressMap) -> str:

@@ -1,7 +1,7 @@
 """An address space in ranges: what the tables of one stage or two map, read from the present entries only.
 
 Rights are those that the leaves grant under the A and D rules in force, with U as a letter; who accesses, SUM, MXR and PMP
-are a walk's business (`rvhv.hext.recorder`). Looking changes nothing.
+are a walk's business (`rvhv.hext.walks.recorder`). Looking changes nothing.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from rvhv.cpu import pte as p
-from rvhv.hext.recorder import Ram
-from rvhv.hext.walk_context import read_context
-from rvhv.hext.walk_rules import PTE_RULES, Access, Look, Stage, with_a_and_d
+from rvhv.hext.walks.context import read_context
+from rvhv.hext.walks.recorder import Ram
+from rvhv.hext.walks.rules import PTE_RULES, Access, Look, Stage, with_a_and_d
 
 # what a map reads of a stage: hostile tables can loop through each other
 MOST_TABLES = 4096
@@ -49,7 +49,7 @@ class AddressMap:
 
     def __str__(self) -> str:
         """A table, at most 80 columns wide."""
-        from rvhv.hext.map_table import table  # only who prints pays for it
+        from rvhv.hext.walks.map_table import table  # only who prints pays for it
 
         return table(self)
 
@@ -65,7 +65,7 @@ class _Leaf:
 
 
 def address_map(state: Sequence[int], ram: Ram, mode: str) -> AddressMap:
-    """The address space of `mode`, one of `walk_context.MODES`; empty where nothing is translated."""
+    """The address space of `mode`, one of `context.MODES`; empty where nothing is translated."""
     context = read_context(state, mode)
     maker = _Maker(ram)
     ranges = maker.guest(context.first, context.g) if context.virtual else maker.single(context.first)

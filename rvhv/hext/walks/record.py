@@ -115,12 +115,12 @@ class Walk:
 
     def explain(self) -> str:
         """One sentence: where it arrives, or which rule refuses."""
-        from rvhv.hext.walk_table import sentence  # only who prints pays for it
+        from rvhv.hext.walks.table import sentence  # only who prints pays for it
 
         return sentence(self)
 
     def __str__(self) -> str:
         """A table, at most 80 columns wide."""
-        from rvhv.hext.walk_table import table
+        from rvhv.hext.walks.table import table
 
         return table(self)

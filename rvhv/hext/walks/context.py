@@ -11,7 +11,7 @@ from rvhv.cpu import pte as p
 from rvhv.cpu.csrs import ADUE, PBMTE
 from rvhv.cpu.state import SLOT, Prv
 from rvhv.errors import ConfigError
-from rvhv.hext.walk_rules import Access, Stage
+from rvhv.hext.walks.rules import Access, Stage
 
 MODES = {"M": (Prv.M, False), "S": (Prv.S, False), "U": (Prv.U, False), "VS": (Prv.S, True), "VU": (Prv.U, True)}
 SUM, MXR, MPRV, MPP_SHIFT, MPV_SHIFT, SPVP_SHIFT = 1 << 18, 1 << 19, 1 << 17, 11, 39, 8

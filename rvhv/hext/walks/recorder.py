@@ -13,13 +13,13 @@ from typing import Protocol
 
 from rvhv.cpu import causes as cpu_causes
 from rvhv.cpu import pte as p
-from rvhv.cpu.pmp_entries import Protection, protection
 from rvhv.cpu.state import Prv
 from rvhv.errors import ConfigError
 from rvhv.hext import causes as hext_causes
-from rvhv.hext.walk_context import Context, current_mode, read_context
-from rvhv.hext.walk_record import Fault, PteAccess, Reached, Walk
-from rvhv.hext.walk_rules import (
+from rvhv.hext.walks.context import Context, current_mode, read_context
+from rvhv.hext.walks.protection import Protection, protection
+from rvhv.hext.walks.record import Fault, PteAccess, Reached, Walk
+from rvhv.hext.walks.rules import (
     LEAF_RULES,
     PTE_RULES,
     RIGHTS,
@@ -61,7 +61,7 @@ def walk(
 ) -> Walk:
     """The translation of an access of `size` bytes (None: 2 for a fetch, else 1) at `address`, its part on the first page.
 
-    `state` is the architectural state, `mode` one of `walk_context.MODES` (None: the current one, for loads and stores under
+    `state` is the architectural state, `mode` one of `context.MODES` (None: the current one, for loads and stores under
     MPRV); `devices`: a bus answers outside RAM. Raises ConfigError for a word that is no access or mode.
     """
     kind = access_of(access)
