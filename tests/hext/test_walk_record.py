@@ -285,6 +285,18 @@ def test_svadu_is_recorded_and_not_done() -> None:
     assert bare.memory.read_u64(VS_PTE) == to(PAGE, S_LEAF)
 
 
+def test_a_pte_that_the_walk_updated_is_read_back() -> None:
+    """The page of the VS-stage's table is the page accessed: its A bit, set for the read of the table, is set once."""
+    bare = tidy()
+    bare["menvcfg"] = ADUE
+    bare.memory.write_u64(VS_PTE, to(VS_LEAF, S_LEAF))
+    bare.memory.write_u64(G_TABLE_PTE, to(VS_LEAF, G_FLAGS & ~A))
+    become(bare, "VS", "load")
+    walk = bare.hart.walk(GVA)
+    assert [one.verdict for one in walk.accesses if one.pte_spa == G_TABLE_PTE] == ["leaf", "updated", "leaf"]
+    assert walk.spa == VS_LEAF + 0x238
+
+
 def test_bare_and_m_mode_translate_nothing() -> None:
     bare = Bare()
     bare["bus"] = 1
