@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rvhv import build
 from rvhv.core.memory import PAGE, Buffer, Memory, MemoryRangeError
 from rvhv.core.ops import Op
@@ -22,6 +24,10 @@ from rvhv.cpu.state import (
     Prv,
 )
 
+if TYPE_CHECKING:
+    from rvhv.hext.walks.address_map import AddressMap
+    from rvhv.hext.walks.record import Walk
+
 MASK64 = (1 << 64) - 1
 PMP_ALL = 3 << 3 | 7  # NAPOT; R, W and X
 PMP = slice(8 * SLOT["pmpcfg0"], 8 * SLOT["pmpaddr15"] + 8)  # of the architectural block, in bytes
@@ -37,6 +43,7 @@ RESET = {
     "vstimecmp": MASK64,
     "reservation": NO_RESERVATION,
 }
+BUS = SLOT["bus"]
 MMIO_VALUE, MMIO_SIZE, MMIO_ANSWER = SLOT["mmio_value"], SLOT["mmio_size"], SLOT["mmio_answer"]
 NOT_WAITING, DONE, REFUSED = (int(answer) for answer in (Answer.NONE, Answer.DONE, Answer.REFUSED))
 
@@ -129,6 +136,27 @@ class Hart:
         """The spa that VS- or VU-mode (hstatus.SPVP) reaches at `gva`; access 1 read, 2 write, 8 execute. None when it faults."""
         spa = self._entry(Op.TRANSLATE, gva, access)
         return None if spa == MASK64 else spa
+
+    def walk(self, address: int, access: str = "load", *, size: int | None = None, mode: str | None = None) -> Walk:
+        """Every memory access that translating `address` takes, and where it ends or which rule refuses; changes nothing.
+
+        `access`: "load", "store", "fetch" or "hlvx"; `size` in bytes (None: 2 for a fetch, else 1), cut at the end of the page;
+        `mode`: "M", "S", "U", "VS" or "VU" (None: the current one, for loads and stores under MPRV; HLVX is always the
+        guest's). Raises ConfigError for another word.
+        """
+        from rvhv.hext.walks import recorder  # only who looks pays for it
+
+        return recorder.walk(self.state, self.memory, address, access, size=size, mode=mode, devices=bool(self.state[BUS]))
+
+    def map(self, mode: str | None = None) -> AddressMap:
+        """The address space of a mode ("S", "U", "VS" or "VU"; None: the current one) in ranges with their rights; changes
+        nothing. Empty where nothing is translated.
+        """
+        from rvhv.hext.walks import address_map, context
+        from rvhv.hext.walks.rules import Access
+
+        mode = context.current_mode(self.state, Access.LOAD) if mode is None else mode
+        return address_map.address_map(self.state, self.memory, mode)
 
     def watch(self, spa: int) -> None:
         """End `run` with Exit.WATCH after each store to the frame of `spa`."""

@@ -6,6 +6,7 @@ extensions are on. The H extension composes two of them and changes nothing here
 
 from __future__ import annotations
 
+from rvhv.cpu import pte as p
 from rvhv.cpu.frames import note_table, store_phys
 from rvhv.cpu.log import log
 from rvhv.cpu.njit import jit, ld64
@@ -15,13 +16,10 @@ from rvhv.cpu.slots import LOG_PTE, LOGSTAGE_G, LOGSTAGE_S, PRV_S, RAM_BASE, RAM
 from rvhv.cpu.state import How
 
 U0, U1, U2, U3, U5, U8, U9, U10, U12 = (U64(n) for n in (0, 1, 2, 3, 5, 8, 9, 10, 12))
-PTE_V, PTE_R, PTE_W, PTE_X, PTE_U, PTE_A, PTE_D = (U64(1 << n) for n in (0, 1, 2, 3, 4, 6, 7))
-PTE_RESERVED = U64(0x1FC0_0000_0000_0000)
-PTE_N, PTE_PBMT = U64(1 << 63), U64(3 << 61)
-PTE_PPN = U64((1 << 44) - 1)
-NAPOT_MASK, NAPOT_64K = U64(0xF), U64(0x8)  # low bits of the ppn of a 64 KiB page, the only size there is
-NAPOT_OFFSET = U64(0xFFFF)
-PPN = U64((1 << 44) - 1)
+PTE_V, PTE_R, PTE_W, PTE_X, PTE_U, PTE_A, PTE_D = (U64(bit) for bit in (p.V, p.R, p.W, p.X, p.U, p.A, p.D))
+PTE_RESERVED, PTE_N, PTE_PBMT, PTE_PPN = U64(p.RESERVED), U64(p.N), U64(p.PBMT), U64(p.PPN)
+NAPOT_MASK, NAPOT_64K, NAPOT_OFFSET = U64(p.NAPOT_MASK), U64(p.NAPOT_64K), U64(p.NAPOT_BYTES - 1)
+PPN = PTE_PPN  # of satp, vsatp and hgatp
 PTE_BYTES = U64(8)
 INDEX = U64(511)
 PAGE_OFFSET = U64(4095)
