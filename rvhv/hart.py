@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rvhv import build
 from rvhv.core.memory import PAGE, Buffer, Memory, MemoryRangeError
 from rvhv.core.ops import Op
@@ -13,14 +15,20 @@ from rvhv.cpu.state import (
     ARCH_WORDS,
     CONTEXTS_BASE,
     FRAME_WORDS,
+    LOG_WORDS,
     NO_RESERVATION,
     SLOT,
     TRACE_WORDS,
     Answer,
     Exit,
+    Fence,
     Prv,
 )
 from rvhv.jit.engine import attach
+
+if TYPE_CHECKING:
+    from rvhv.hext.walks.address_map import AddressMap
+    from rvhv.hext.walks.record import Walk
 
 MASK64 = (1 << 64) - 1
 PMP_ALL = 3 << 3 | 7  # NAPOT; R, W and X
@@ -39,19 +47,23 @@ RESET = {
 }
 SERVICE = int(Exit.SERVICE)
 RUN_END, STEPS = SLOT["run_end"], SLOT["steps"]
+BUS = SLOT["bus"]
 MMIO_VALUE, MMIO_SIZE, MMIO_ANSWER = SLOT["mmio_value"], SLOT["mmio_size"], SLOT["mmio_answer"]
 NOT_WAITING, DONE, REFUSED = (int(answer) for answer in (Answer.NONE, Answer.DONE, Answer.REFUSED))
 
 
 class Hart:
-    """One RISC-V hart over a Memory. 2**tlb_bits entries a TLB bank: no size changes what a run does.
+    """One RISC-V hart over a Memory. 2**tlb_bits entries a TLB bank: no size changes what a run does. With room for `log_records`
+    it keeps the log of `rvhv.cpu.state.Log`, which somebody must empty. `tier` is a `rvhv.jit.engine.Tier`; None: RVHV_TIER's, or auto.
 
     `state` is the whole state as a memoryview of format "Q", indexed with `rvhv.cpu.state.SLOT`.
     """
 
-    def __init__(self, memory: Memory, *, hartid: int = 0, tlb_bits: int = 8, tier: str | None = None) -> None:
+    def __init__(
+        self, memory: Memory, *, hartid: int = 0, tlb_bits: int = 8, log_records: int = 0, tier: str | None = None
+    ) -> None:
         self.memory = memory
-        self._buffer = Buffer(8 * layout.state_words(tlb_bits), "Q")
+        self._buffer = Buffer(8 * layout.state_words(tlb_bits, log_records), "Q")
         self.state = self._buffer.view
         state = self.state
         for name, value in RESET.items():
@@ -63,10 +75,15 @@ class Hart:
         state[SLOT["tlb_mask"]] = (1 << tlb_bits) - 1
         state[SLOT["tlb_data"]] = CONTEXTS_BASE  # no bank yet: the first run selects one
         state[SLOT["trace_base"]] = self._trace_base = layout.trace_base(tlb_bits)
+        self._log_base = layout.log_base(tlb_bits)
+        if log_records:
+            state[SLOT["log_head"]] = self._log_base
+            state[SLOT["log_end"]] = self._log_base + log_records * LOG_WORDS
         self._arch = state[:ARCH_WORDS].cast("B")
         self._entry = build.bind(self._buffer, memory.ram, memory.frames, memory.code)
         memory.forget.append(self.forget)
-        self.engine = attach(self, memory, tlb_bits, tier)
+        # what is logged is what the interpreter does
+        self.engine = None if log_records else attach(self, memory, tlb_bits, tier)
 
     def run(self, budget: int) -> int:
         """Run at most `budget` steps; returns an `rvhv.cpu.state.Exit`."""
@@ -137,6 +154,27 @@ class Hart:
         spa = self._entry(Op.TRANSLATE, gva, access)
         return None if spa == MASK64 else spa
 
+    def walk(self, address: int, access: str = "load", *, size: int | None = None, mode: str | None = None) -> Walk:
+        """Every memory access that translating `address` takes, and where it ends or which rule refuses; changes nothing.
+
+        `access`: "load", "store", "fetch" or "hlvx"; `size` in bytes (None: 2 for a fetch, else 1), cut at the end of the page;
+        `mode`: "M", "S", "U", "VS" or "VU" (None: the current one, for loads and stores under MPRV; HLVX is always the
+        guest's). Raises ConfigError for another word.
+        """
+        from rvhv.hext.walks import recorder  # only who looks pays for it
+
+        return recorder.walk(self.state, self.memory, address, access, size=size, mode=mode, devices=bool(self.state[BUS]))
+
+    def map(self, mode: str | None = None) -> AddressMap:
+        """The address space of a mode ("S", "U", "VS" or "VU"; None: the current one) in ranges with their rights; changes
+        nothing. Empty where nothing is translated.
+        """
+        from rvhv.hext.walks import address_map, context
+        from rvhv.hext.walks.rules import Access
+
+        mode = context.current_mode(self.state, Access.LOAD) if mode is None else mode
+        return address_map.address_map(self.state, self.memory, mode)
+
     def watch(self, spa: int) -> None:
         """End `run` with Exit.WATCH after each store to the frame of `spa`."""
         offset = spa - self.memory.base
@@ -151,6 +189,13 @@ class Hart:
     def flush(self) -> None:
         """Drop every cache; never changes what a run does."""
         self._entry(Op.FLUSH)
+
+    def fence(self, kind: Fence, address: int | None = None, size: int = PAGE, space: int | None = None) -> None:
+        """Software outside the guest (Python as HS-mode software or as firmware) fences what this hart may have cached.
+
+        For all addresses or `size` bytes at one, of all address spaces or of an ASID (of HFENCE_GVMA: a VMID). No cache is
+        state, so it does nothing; a hart that checks fences takes note of it.
+        """
 
     def save(self, block: bytearray) -> None:
         """Copy the architectural state to `block` (ARCH_BYTES long)."""

@@ -5,9 +5,11 @@ It delegates everything but the supervisor's ecall, sets up what S-mode may use,
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from rvhv.core.registry import ISA
 from rvhv.cpu.csrs import SSIP
-from rvhv.cpu.state import SLOT, Prv
+from rvhv.cpu.state import SLOT, Fence, Prv
 from rvhv.hart import Hart
 from rvhv.machine.virt import End, Machine, last_cause
 from rvhv.sbi import Sbi, base, dbcn, hsm, ipi, legacy, rfence, srst, time
@@ -26,8 +28,8 @@ MPP_SHIFT, MPP = 11, 3 << 11
 MPIE = 1 << 7
 ENVCFG = 1 << 63 | 1 << 62 | 7 << 4 | 1 << 7  # menvcfg's STCE, PBMTE, CBIE and CBCFE, CBZE: as far as they are there
 CAUSE_ECALL_S = ISA.causes["ecall_s"].code
-A0, A1, MCAUSE, MEPC, MIP, MHARTID, TRAPS_IN_A_ROW = (
-    SLOT[n] for n in ("x10", "x11", "mcause", "mepc", "mip", "mhartid", "traps_in_a_row")
+A0, A1, A3, A4, MCAUSE, MEPC, MIP, MHARTID, TRAPS_IN_A_ROW = (
+    SLOT[n] for n in ("x10", "x11", "x13", "x14", "mcause", "mepc", "mip", "mhartid", "traps_in_a_row")
 )
 
 
@@ -115,6 +117,13 @@ class _Hart:
 
     def send_ipi(self, hart: int) -> None:
         self._firmware.send_ipi(hart)
+
+    def remote_fence(self, harts: Iterable[int], kind: Fence, start_addr: int | None, one_space: bool) -> None:
+        size, space = self._hart.state[A3], self._hart.state[A4] if one_space else None
+        if size == MASK64 or (start_addr == 0 and size == 0):
+            start_addr = None  # SBI: the full address space
+        for hart in harts:
+            self._machine.harts[hart].fence(kind, start_addr, size, space)
 
     def is_started(self, hart: int) -> bool:
         return self._firmware.started(hart)

@@ -21,6 +21,7 @@ from rvhv.errors import ConfigError, ImageError
 from rvhv.machine import virt_board as board
 from rvhv.machine.htif import Htif
 from rvhv.machine.image import Image, Segment, check_fits, is_elf, load_image, read_binary
+from rvhv.machine.symbols import Symbols
 from rvhv.machine.virt import End, Machine
 from rvhv.machine.virt_tree import machine_tree, with_chosen
 
@@ -73,6 +74,11 @@ class Boot:
     dtb: bytes
     dtb_at: int
     next_at: int  # what firmware starts
+
+    @property
+    def symbols(self) -> Symbols:
+        """Of the programs that are ELFs."""
+        return Symbols({name: value for p in self.programs if p.elf for name, value in p.elf.symbols.items()})
 
     def start(self, machine: Machine) -> None:
         """Load everything and point the harts at it; the machine is new."""

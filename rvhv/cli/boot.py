@@ -33,6 +33,7 @@ firmware, or is the kernel of --firmware FILE, which is loaded at the start of m
 
 \b
 rvhv boot smp --smp 2
+rvhv boot monitor
 rvhv boot --firmware fw_jump.bin --kernel Image --initrd root.cpio.gz --append console=ttyS0
 
 \b
@@ -55,6 +56,7 @@ Keys on a terminal: Ctrl-A x quits, Ctrl-A h helps, Ctrl-A Ctrl-A sends Ctrl-A."
 @click.option("--log", metavar="FILE", type=Path, help="Every instruction, in the format of Spike's commit log. Slow.")
 @click.option("--realtime", is_flag=True, help="The machine's clock is the host's; without it time is counted in steps.")
 @click.option("--trace-hash", is_flag=True, help="Print the hash over all traps: the same for the same run, anywhere.")
+@click.option("--check-fences", is_flag=True, help="Report translations and code used without the fence that a change needs.")
 @json_option
 @color_option
 @traceback_option
@@ -74,12 +76,14 @@ def command(
     log: Path | None,
     realtime: bool,
     trace_hash: bool,
+    check_fences: bool,
     as_json: bool,
     no_color: bool,
 ) -> int:
     """Run software bare on the emulated machine: firmware, an OS, a hypervisor of your own.
 
-    The board is that of QEMU's `virt`. The console is the terminal. The exit code is 1 when the software failed.
+    The board is that of QEMU's `virt`. The console is the terminal. The exit code is 1 when the software
+    failed, or when --check-fences found something.
     """
     from rvhv.boot.loader import Software, prepare
     from rvhv.cli.progress import ensure_compiled
@@ -98,7 +102,7 @@ def command(
         log_file = stack.enter_context(log.open("w", encoding="ascii")) if log is not None else None
         ensure_compiled(no_color=no_color)
         console = Output(None if as_json else getattr(sys.stdout, "buffer", None))
-        session = Session(boot, smp, memory, disks, seed, max_steps, realtime, console, log_file)
+        session = Session(boot, smp, memory, disks, seed, max_steps, realtime, console, log_file, check_fences)
         began = time.perf_counter()
         session.run()
         return session.report(time.perf_counter() - began, trace_hash=trace_hash, as_json=as_json)
@@ -162,9 +166,12 @@ class Session:
         realtime: bool,
         console: Output,
         log_file: Any,
+        check_fences: bool,
     ) -> None:
         self._boot, self._harts, self._memory, self._disks, self._seed = boot, harts, memory, disks, seed
         self._max_steps, self._realtime, self._console, self._log_file = max_steps, realtime, console, log_file
+        self._check_fences = check_fences
+        self._symbols = boot.symbols
         self._steps = 0  # of machines before a reboot
         self._instructions = 0
         self._hashes: list[str] = []
@@ -177,7 +184,11 @@ class Session:
         from rvhv.virtio.slots import fill_slots
 
         machine = Machine(
-            Memory(self._memory), harts=self._harts, on_output=self._console.write, realtime=self._realtime
+            Memory(self._memory),
+            harts=self._harts,
+            on_output=self._console.write,
+            realtime=self._realtime,
+            check_fences=self._check_fences,
         )
         fill_slots(machine, self._disks, self._seed)
         self._boot.start(machine)
@@ -198,6 +209,7 @@ class Session:
                 self._steps += self.machine.steps
                 self._instructions += self.machine.instructions
                 self._hashes.append(self.machine.trace_hash())
+                self._say_fences()
                 self.machine = self._new_machine()
 
     def _hurry(self) -> None:
@@ -262,9 +274,22 @@ class Session:
             print(f"rvhv: {end.reason} after {instructions:,} instructions{speed}", file=sys.stderr)
             if hashed is not None:
                 print(f"trace-hash {hashed}")
+            self._say_fences()
         if self._interrupted:
             return INTERRUPTED
-        return FAILED if end.failed else 0
+        unfenced = machine.fences is not None and machine.fences.count > 0
+        return FAILED if end.failed or unfenced else 0
+
+    def _say_fences(self) -> None:
+        """What the checker found on the machine as it is now."""
+        if self.machine.fences is not None:
+            from rvhv.cli.fences import fence_lines
+
+            for line in fence_lines(self.machine.fences, self._place):
+                print(f"rvhv: {line}", file=sys.stderr)
+
+    def _place(self, hart: int, pc: int) -> str:
+        return self._symbols.place(pc)
 
     def _hash(self) -> str:
         import hashlib
@@ -288,4 +313,8 @@ class Session:
         }
         if hashed is not None:
             document["trace_hash"] = hashed
+        if self.machine.fences is not None:
+            from rvhv.cli.fences import fence_documents
+
+            document["missing_fences"] = fence_documents(self.machine.fences, self._place)
         print(json.dumps(document, indent=2))

@@ -42,6 +42,7 @@ rvhv run tasks kernel.elf --memory kernel=128M --clock vm --trace-hash"""
 @click.option("--max-steps", metavar="STEPS", type=STEPS, help="Stop everything after so many steps: 1000, 50M.")
 @click.option("--host-memory", metavar="SIZE", type=SIZE, help="RAM of the machine.  [default: what the VMs need]")
 @click.option("--trace-hash", is_flag=True, help="Print the hash over all exits: the same for the same run, anywhere.")
+@click.option("--check-fences", is_flag=True, help="Report translations and code used without the fence that a change needs.")
 @json_option
 @color_option
 @traceback_option
@@ -57,13 +58,14 @@ def command(
     max_steps: int | None,
     host_memory: int | None,
     trace_hash: bool,
+    check_fences: bool,
     as_json: bool,
     no_color: bool,
 ) -> int:
     """Host guests side by side, each in a VM of its own.
 
     Their consoles are merged line by line; a table at the end says how each VM ended. The exit code is 1 when one
-    failed. Ctrl-C stops them all and still prints the table.
+    failed, or when --check-fences found something. Ctrl-C stops them all and still prints the table.
     """
     from rvhv.cli.config import Config, VmConfig, read_config
 
@@ -95,6 +97,7 @@ def command(
             ],
             **options,
             trace_hash=trace_hash,
+            check_fences=check_fences,
             as_json=as_json,
             no_color=no_color,
         )

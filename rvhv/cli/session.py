@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from rvhv.cli.consoles import Consoles, Transcripts
 from rvhv.cli.keyboard import HELP_TEXT, Keyboard
 from rvhv.cli.main import FAILED, INTERRUPTED
+from rvhv.cli.plain import printable
 from rvhv.cli.terminal import wants_color
 from rvhv.errors import ConfigError
 
@@ -51,6 +52,7 @@ class Plan:
     max_steps: int | None = None
     console: str | None = None  # the VM that gets the keyboard
     trace_hash: bool = False
+    check_fences: bool = False
     as_json: bool = False
     no_color: bool = False
     warnings: bool = True  # of broken rules that a guest survives
@@ -134,7 +136,8 @@ def host(plan: Plan, *, passed: Callable[[VM], bool] = lambda vm: not vm.failed)
             _report(hv, vms, plan, consoles, interrupt.asked)
         if interrupt.asked:
             return INTERRUPTED
-        return 0 if all(passed(vm) for vm in vms) else FAILED
+        unfenced = plan.check_fences and hv.fences is not None and hv.fences.count > 0
+        return 0 if all(passed(vm) for vm in vms) and not unfenced else FAILED
 
 
 def _hypervisor(plan: Plan) -> Hypervisor:
@@ -142,6 +145,8 @@ def _hypervisor(plan: Plan) -> Hypervisor:
     from rvhv.hv.sizes import MemoryShort, memory_size, show_size
 
     options: dict[str, Any] = {"clock": plan.clock, "seed": plan.seed}
+    if plan.check_fences:
+        options["check_fences"] = True
     if plan.slice_steps is not None:
         options["slice_steps"] = plan.slice_steps
     if plan.host_memory is not None:
@@ -222,6 +227,10 @@ def _report(
         }
         if plan.trace_hash:
             document["trace_hash"] = hv.trace_hash()
+        if plan.check_fences and hv.fences is not None:
+            from rvhv.cli.fences import fence_documents
+
+            document["missing_fences"] = fence_documents(hv.fences, _places(vms))
         print(json.dumps(document, indent=2))
         return
     from rvhv.cli.report import show_report
@@ -231,3 +240,17 @@ def _report(
     show_report(console, vms, virtual_ns=hv.virtual_ns, host_seconds=hv.host_seconds)
     if plan.trace_hash:
         print(f"trace-hash {hv.trace_hash()}")
+    if plan.check_fences and hv.fences is not None:
+        from rvhv.cli.fences import fence_lines
+
+        whose = {vm.number: printable(vm.name) for vm in vms} if len(vms) > 1 else None
+        for line in fence_lines(hv.fences, _places(vms), whose):
+            print(line)
+
+
+def _places(vms: list[VM]) -> Callable[[int, int], str]:
+    """Where a pc of a VM is, by its image's symbols."""
+    from rvhv.machine.symbols import Symbols
+
+    symbols = {vm.number: Symbols(vm.image.symbols) for vm in vms}
+    return lambda number, pc: symbols[number].place(pc)

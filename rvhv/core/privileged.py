@@ -5,6 +5,7 @@ pc when it retires itself.
 from __future__ import annotations
 
 from rvhv.cpu.clock import pending_now
+from rvhv.cpu.log import log
 from rvhv.cpu.njit import jit
 from rvhv.cpu.predecode import (
     CSR_PLAIN_SHIFT,
@@ -19,7 +20,12 @@ from rvhv.cpu.slots import (
     FAULT_NONE,
     FAULT_REFRESH,
     FAULT_WFI,
+    FENCE_FENCE_I,
+    HGATP,
     HSTATUS,
+    LOG_ATP,
+    LOG_END,
+    LOG_FENCE,
     MEPC,
     MIE,
     MSTATUS,
@@ -30,12 +36,15 @@ from rvhv.cpu.slots import (
     PRV_S,
     PRV_U,
     RESERVATION,
+    SATP,
     SEPC,
     U64,
+    VSATP,
     VSEPC,
     VSSTATUS,
     V,
 )
+from rvhv.cpu.tlb import flush_all
 from rvhv.cpu.trap import (
     CAUSE_BREAKPOINT,
     CAUSE_ECALL_M,
@@ -59,10 +68,11 @@ from rvhv.cpu.trap import (
 from rvhv.hext.cause_codes import CAUSE_ECALL_VS, CAUSE_VIRTUAL
 from rvhv.hext.deliver import HSTATUS_SPV
 
-U0, U1, U2, U3, U4, U7 = (U64(n) for n in (0, 1, 2, 3, 4, 7))
+U0, U1, U2, U3, U4, U7, U8 = (U64(n) for n in (0, 1, 2, 3, 4, 7, 8))
 TVM, TW, TSR = U64(1 << 20), U64(1 << 21), U64(1 << 22)
 VTVM, VTW, VTSR = TVM, TW, TSR  # hstatus keeps them in the same places
 HU = U64(1 << 9)
+CSR_SATP, CSR_VSATP, CSR_HGATP = U64(0x180), U64(0x280), U64(0x680)
 ROW_MASK = U64(CSR_ROW_MASK)
 PRIVILEGE_SHIFT, READ_ONLY_SHIFT, PLAIN_SHIFT, VS_SHIFT = (
     U64(n) for n in (CSR_PRIVILEGE_SHIFT, CSR_READ_ONLY_SHIFT, CSR_PLAIN_SHIFT, CSR_VS_SHIFT)
@@ -252,36 +262,69 @@ def wrs_nto(st, pc, npc):  # type: ignore[no-untyped-def]
 
 
 @jit
-def sfence_vma(st, pc, npc):  # type: ignore[no-untyped-def]
+def note_fence(st, fault, pc, kind, rs1_index, rs1, rs2_index, rs2):  # type: ignore[no-untyped-def]
+    """A fence that did not trap orders what is known to be in order. With a log, what is used behind it walks again, so that
+    the log says what a hart may have cached since.
+    """
+    if fault == FAULT_NONE and st[LOG_END] != U0:
+        log(st, LOG_FENCE, pc, kind, rs1_index | (rs2_index << U8), rs1, rs2, st[HGATP], st[V])
+        flush_all(st)
+    return fault
+
+
+@jit
+def note_csr(st, pc, number):  # type: ignore[no-untyped-def]
+    """A CSR that translation may depend on was written. With a log, walk again as after a fence."""
+    if st[LOG_END] != U0 and (number == CSR_SATP or number == CSR_VSATP or number == CSR_HGATP):
+        log(st, LOG_ATP, pc, number, st[SATP], st[VSATP], st[HGATP], st[V], U0)
+        flush_all(st)
+
+
+@jit
+def fence_i(st, pc, npc):  # type: ignore[no-untyped-def]
+    return note_fence(st, FAULT_NONE, pc, FENCE_FENCE_I, U0, U0, U0, U0)
+
+
+@jit
+def sfence_vma(st, pc, npc, kind, rs1_index, rs1, rs2_index, rs2):  # type: ignore[no-untyped-def]
     prv = st[PRV]
+    fault = FAULT_NONE
     if st[V] != U0:
         if prv == PRV_U or st[HSTATUS] & VTVM != U0:
-            return virtual_instruction(st)
+            fault = virtual_instruction(st)
     elif prv == PRV_U or (prv == PRV_S and st[MSTATUS] & TVM != U0):
-        return illegal(st)
-    return FAULT_NONE
+        fault = illegal(st)
+    return note_fence(st, fault, pc, kind, rs1_index, rs1, rs2_index, rs2)
 
 
 @jit
-def sfence_inval(st, pc, npc):  # type: ignore[no-untyped-def]
+def sfence_inval(st, pc, npc, kind):  # type: ignore[no-untyped-def]
     """sfence.w.inval and sfence.inval.ir. norm:Svinval_sfence_w_inval_inval_s_vs_mode: TVM and VTVM do not matter."""
+    fault = FAULT_NONE
     if st[PRV] == PRV_U:
-        return virtual_instruction(st) if st[V] != U0 else illegal(st)
-    return FAULT_NONE
+        fault = virtual_instruction(st) if st[V] != U0 else illegal(st)
+    return note_fence(st, fault, pc, kind, U0, U0, U0, U0)
 
 
 @jit
-def hfence(st, pc, npc):  # type: ignore[no-untyped-def]
+def hfence(st):  # type: ignore[no-untyped-def]
+    """Who may execute a fence of the hypervisor."""
     if st[V] != U0:
         return virtual_instruction(st)
     return illegal(st) if st[PRV] == PRV_U else FAULT_NONE
 
 
 @jit
-def hfence_gvma(st, pc, npc):  # type: ignore[no-untyped-def]
-    if st[V] == U0 and st[PRV] == PRV_S and st[MSTATUS] & TVM != U0:
-        return illegal(st)
-    return hfence(st, pc, npc)
+def hfence_vvma(st, pc, npc, kind, rs1_index, rs1, rs2_index, rs2):  # type: ignore[no-untyped-def]
+    return note_fence(st, hfence(st), pc, kind, rs1_index, rs1, rs2_index, rs2)
+
+
+@jit
+def hfence_gvma(st, pc, npc, kind, rs1_index, rs1, rs2_index, rs2):  # type: ignore[no-untyped-def]
+    fault = hfence(st)
+    if fault == FAULT_NONE and st[PRV] == PRV_S and st[MSTATUS] & TVM != U0:
+        fault = illegal(st)
+    return note_fence(st, fault, pc, kind, rs1_index, rs1, rs2_index, rs2)
 
 
 @jit

@@ -35,9 +35,9 @@ import numpy as np
 from rvhv.core.access import amo_begin, amocas_q, fetch_cross, load_reserved, load_slow, store_conditional, store_slow
 from rvhv.core.cache_blocks import cache_block
 from rvhv.core.privileged import (
-    csr_exists, csr_is_plain, csr_is_stored, csr_reach, csr_row, csr_word, ebreak, ecall, hfence, hfence_gvma,
-    hypervisor_access, illegal, mret, sfence_inval, sfence_vma, sret, stored_read, stored_write, virtual_instruction, wfi,
-    wrs_nto,
+    csr_exists, csr_is_plain, csr_is_stored, csr_reach, csr_row, csr_word, ebreak, ecall, fence_i, hfence_gvma, hfence_vvma,
+    hypervisor_access, illegal, mret, note_csr, sfence_inval, sfence_vma, sret, stored_read, stored_write, virtual_instruction,
+    wfi, wrs_nto,
 )
 from rvhv.cpu.bits import clmul
 from rvhv.cpu.clock import cycle_now, instret_now, pending_now, time_now
@@ -84,6 +84,8 @@ def u(value: int) -> str:
 def _register(shift: int, width: int = 5) -> str:
     return f"(w >> {u(shift)}) & {u((1 << width) - 1)}"
 
+
+ACCESSES = (Load, Store, Amo, LoadReserved, StoreConditional)
 # after a store on the slow path: it may have changed the PTE of this very page
 STORED = ["if fault == FAULT_NONE:", "    fault = FAULT_STORED"]
 
@@ -142,6 +144,8 @@ class RowWriter:
         return expr_source(e, self.leaves)
 
     def write(self) -> list[str]:
+        if not self.inline and any(isinstance(e, ACCESSES) or (isinstance(e, Call) and e.memory) for e in self.insn.effects):
+            self.emit("st[PC] = pc")  # the slow paths of memory say in the log where they were taken
         for effect in self.insn.effects:
             self.effect(effect)
         if self.insn.result is not None:
@@ -239,6 +243,7 @@ class RowWriter:
             self.emit(f"if st[ix] == va & {u(tag)}:")
             self.emit(f"    {effect.temp} = ld{ACCESS[effect.size]}(ram, va + st[ix + U64(2)])")
             self.emit("else:")
+            self.emit(f"    st[PC] = {INLINE_PC}")
             self.emit(f"    fault = load_slow(st, ram, fr, code, va, {u(effect.size)}, {u(via)})")
             self.emit(f"    {effect.temp} = st[VALUE]")
         else:
@@ -262,7 +267,7 @@ class RowWriter:
             self.emit(f"if st[ix + U64(1)] == va & {u(tag)}:")
             self.emit(f"    st{ACCESS[effect.size]}(ram, va + st[ix + U64(2)], {value})")
             self.emit("else:")
-            for line in (slow, *STORED):
+            for line in (f"st[PC] = {INLINE_PC}", slow, *STORED):
                 self.emit(f"    {line}")
         else:
             if via:
@@ -296,6 +301,7 @@ class RowWriter:
         self.emit(f"    csr_write(st, tab, row, {self.expr(effect.update)})")
         self.emit(f"    {effect.temp} = seen")
         self.emit("    if not csr_is_plain(word):")
+        self.emit("        note_csr(st, pc, number)")
         self.emit("        st[PC] = npc")
         self.emit("        fault = FAULT_REFRESH")
 
@@ -426,11 +432,12 @@ def interpret(st, ram, fr, code, tab):
         w = code[ci]
         op = w & U64(0x3fff)
         if op < U64({first_op}):
+            st[PC] = pva + ((ci - base) << U64(1))
             if op == U64(0):
                 w = decode_at(st, ram, fr, code, tab, base, ci)
                 op = w & U64(0x3fff)
             if op == U64(1):
-                target = pva + ((ci - base) << U64(1))
+                target = st[PC]
                 fault = FAULT_CROSS
                 continue
             if op == U64(4):
@@ -443,9 +450,8 @@ def interpret(st, ram, fr, code, tab):
                 w = decode_again(ram, tab, code, base, ci)
                 op = w & U64(0x3fff)
             if op == U64(2):
-                fault, insn, w = fetch_cross(st, ram, fr, tab, base, code, pva + ((ci - base) << U64(1)))
+                fault, insn, w = fetch_cross(st, ram, fr, tab, base, code, st[PC])
                 if fault != FAULT_NONE:
-                    st[PC] = pva + ((ci - base) << U64(1))
                     st[LEFT] = left
                     return fault
                 st[RAW] = insn
@@ -500,7 +506,8 @@ def assist_function(groups: dict[str, list[Insn]], ops: Mapping[str, int]) -> li
     lines = ["", "", "@jit", "def assist_row(st, ram, fr, code, tab, w, pc, npc):", "    op = w & U64(0x3fff)"]
     for name in ASSISTED:
         lines.append(f"    if {_is_one_of('op', [ops[i.name] for i in groups[name]])}:")
-        lines.append(f"        return exec_{name}(st, ram, fr, code, tab, w, op, pc, npc)")
+        lines.append(f"        fault = exec_{name}(st, ram, fr, code, tab, w, op, pc, npc)")
+        lines.append("        return FAULT_NONE if fault == FAULT_STORED else fault")
     return [*lines, "    return FAULT_TRAP"]
 
 

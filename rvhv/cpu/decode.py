@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from rvhv.cpu import predecode as _p
 from rvhv.cpu.frames import note_code
+from rvhv.cpu.log import log
 from rvhv.cpu.njit import jit, ld16
-from rvhv.cpu.slots import CODE_FRAME, I64, U64
+from rvhv.cpu.slots import CODE_FRAME, I64, LOG_DECODE, PC, RAM_BASE, U64
 
-U0, U1, U2, U3, U5, U8, U12, U16, U31, U32, U63 = (U64(n) for n in (0, 1, 2, 3, 5, 8, 12, 16, 31, 32, 63))
+U0, U1, U2, U3, U4, U8, U12, U16, U31, U32, U63 = (U64(n) for n in (0, 1, 2, 3, 4, 8, 12, 16, 31, 32, 63))
 BYTE = U64(0xFF)
 OPCODE5 = U64(31)
 LOW32 = U64(0xFFFF_FFFF)
@@ -80,14 +81,15 @@ def decode_at(st, ram, fr, code, tab, base, at):  # type: ignore[no-untyped-def]
     frame = code[base + CODE_FRAME]
     offset = (at - base) << U1
     first = ld16(ram, (frame << U12) + offset)
+    size = U2
     if first & U3 != U3:
         word = tab[first]
-        note_code(st, fr, frame, offset, U2)
     elif offset == LAST_HALFWORD:
         word = OP_CROSS
-        note_code(st, fr, frame, offset, U2)
     else:
         word = decode_long(tab, first | (ld16(ram, (frame << U12) + offset + U2) << U16))
-        note_code(st, fr, frame, offset, U5 - U1)
+        size = U4
+    note_code(st, fr, frame, offset, size)
+    log(st, LOG_DECODE, st[PC], st[RAM_BASE] + (frame << U12) + offset, size, U0, U0, U0, U0)
     code[at] = word
     return word

@@ -11,6 +11,7 @@ harts it drops by raising the memory's generation: a hart that finds itself behi
 
 from __future__ import annotations
 
+from rvhv.cpu.log import log
 from rvhv.cpu.njit import jit, ld64, st8, st16, st32, st64
 from rvhv.cpu.regions import drop_regions, lines_of
 from rvhv.cpu.slots import (
@@ -27,10 +28,14 @@ from rvhv.cpu.slots import (
     FRAME_TABLE_LINES,
     FRAME_WORDS,
     GENERATION,
+    LOG_END,
+    LOG_STORE,
+    PC,
     RAM_BASE,
     SHARED,
     SHARED_GENERATION,
     U64,
+    V,
 )
 from rvhv.cpu.tlb import drop_index, flush_all, withdraw_write
 
@@ -146,8 +151,9 @@ def drop_table(st, ram, fr, frame, offset, size):  # type: ignore[no-untyped-def
     else:
         new_generation(st, fr)
     flush_all(st)
-    fr[at + FRAME_TABLE_LINES] = U0
-    fr[at + FRAME_FLAGS] &= FLAG_CODE | FLAG_WATCH
+    if st[LOG_END] == U0:  # else what the log's reader remembers is still derived from them
+        fr[at + FRAME_TABLE_LINES] = U0
+        fr[at + FRAME_FLAGS] &= FLAG_CODE | FLAG_WATCH
 
 
 @jit
@@ -156,12 +162,17 @@ def before_store(st, ram, fr, code, frame, offset, size):  # type: ignore[no-unt
     at = frame * FRAME_WORDS
     flags = fr[at + FRAME_FLAGS]
     lines = (U1 << (offset >> U6)) | (U1 << ((offset + size - U1) >> U6))
-    if flags & FLAG_CODE != U0 and fr[at + FRAME_CODE_LINES] & lines != U0:
+    code_hit = flags & FLAG_CODE != U0 and fr[at + FRAME_CODE_LINES] & lines != U0
+    table_hit = flags & TABLE_FLAGS != U0 and fr[at + FRAME_TABLE_LINES] & lines != U0
+    if code_hit or table_hit:
+        hits = (U1 if code_hit else U0) | (U2 if table_hit else U0)
+        log(st, LOG_STORE, st[PC], st[RAM_BASE] + (frame << U12) + offset, size, hits, st[V], U0, U0)
+    if code_hit:
         drop_code(fr, code, frame, offset, size)
         settle_code_line(fr, code, frame, offset >> U6)
         if (offset + size - U1) >> U6 != offset >> U6:
             settle_code_line(fr, code, frame, (offset + size - U1) >> U6)
-    if flags & TABLE_FLAGS != U0 and fr[at + FRAME_TABLE_LINES] & lines != U0:
+    if table_hit:
         drop_table(st, ram, fr, frame, offset, size)
     return FAULT_WATCH if flags & FLAG_WATCH != U0 else FAULT_NONE
 

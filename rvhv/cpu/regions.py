@@ -21,6 +21,8 @@ from rvhv.cpu.slots import (
     LEAST_ENTRY,
     PC,
     RAM_ADDRESS,
+    REGION_ENTRIES,
+    REGION_STEPS,
     STATE_ADDRESS,
     TLB_DATA,
     TLB_FETCH,
@@ -76,6 +78,8 @@ def enter_region(st, code, ci, pc, left):  # type: ignore[no-untyped-def]
     tlb = st[STATE_ADDRESS] + (st[TLB_DATA] << U3)
     rest = call_region(code[CODE_ENTRIES + ci], st[STATE_ADDRESS], st[RAM_ADDRESS], tlb, pc, left)
     if rest != left:
+        st[REGION_ENTRIES] += U1
+        st[REGION_STEPS] += left - rest
         heat(st, code, st[PC], U1)
     return rest
 

@@ -7,7 +7,7 @@ what a world switch copies. What follows belongs to the hart. Numbers are plain 
 
 from __future__ import annotations
 
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 
 ARCH_NAMES = (
     *(f"x{i}" for i in range(32)),
@@ -60,7 +60,9 @@ HART_NAMES = (
     "run_end",  # value of `steps` at which run() is over
     "cover",  # the lines of the region that is being installed
     "code_address",  # of the predecoded words
+    *"region_entries region_steps".split(),  # how often the interpreter entered a region, and steps made in regions
     "attention",  # not 0: run() leaves with Exit.SERVICE at the next chunk
+    *"log_head log_end".split(),  # where the next record of the log goes, and where its room ends; both 0: nothing is logged
 )
 
 SLOT = {name: i for i, name in enumerate((*ARCH_NAMES, *HART_NAMES))}
@@ -81,13 +83,18 @@ NO_TAG = (1 << 64) - 1
 NO_RESERVATION = (1 << 64) - 1
 
 
-def state_words(tlb_bits: int) -> int:
-    """Length of the state array for TLB banks of 2**tlb_bits entries."""
-    return trace_base(tlb_bits) + TRACE_RECORDS * TRACE_WORDS + WANTED_RECORDS
+def state_words(tlb_bits: int, log_records: int = 0) -> int:
+    """Length of the state array for TLB banks of 2**tlb_bits entries and a log of so many records."""
+    return log_base(tlb_bits) + log_records * LOG_WORDS
+
+
+def log_base(tlb_bits: int) -> int:
+    """Index of the log in such a state: behind the ring of wanted code."""
+    return wanted_base(tlb_bits) + WANTED_RECORDS
 
 
 def wanted_base(tlb_bits: int) -> int:
-    """Index of the ring of wanted code in such a state: a physical byte offset into RAM each."""
+    """Index of the ring of wanted code in such a state, a physical byte offset into RAM each: behind the trace ring."""
     return trace_base(tlb_bits) + TRACE_RECORDS * TRACE_WORDS
 
 
@@ -126,6 +133,9 @@ WANTED_RECORDS = 512
 
 TRACE_WORDS = 5  # vm, cause, pc, gpa, vm_steps
 TRACE_RECORDS = 8192
+
+# the log: what a checker must know of translations, fences and code, a Log kind, pc and six words a record
+LOG_WORDS = 8
 
 STEPS_PER_TICK = 100  # 1 step = 1 ns; the time base is 10 MHz
 TIMEBASE_HZ = 10_000_000
@@ -171,3 +181,47 @@ class Answer(IntEnum):
     NONE = 0  # it does not wait
     DONE = 1  # the device did it; mmio_value is what a load gets
     REFUSED = 2  # an access fault
+
+
+class Log(IntEnum):
+    """A record of the log, and its words behind kind and pc. Records of PTEs come before that of the access they are for."""
+
+    PTE = 0  # a walk read a PTE: a LogStage, level, spa, PTE, address that the stage translates, the PTE's gpa (VS-stage)
+    USE = 1  # a translation that walked: va, access | prv << 8 | v << 16, HOW bits, the G-stage's, (v)satp, hgatp
+    STORE = 2  # a store to bytes that PTEs or instructions were read from: spa, size, 1 instructions | 2 PTEs, v
+    DECODE = 3  # an instruction that was not decoded, or had been dropped, is about to run: spa, size in bytes
+    FENCE = 4  # a Fence, numbers of rs1 | rs2 << 8, rs1, rs2, hgatp, v
+    ATP = 5  # a write to a CSR that may be satp, vsatp or hgatp: its number, and what these three are now; v
+
+
+class How(IntFlag):
+    """How a stage is walked: who asks, and which extensions are on."""
+
+    USER = 1
+    SUM = 2
+    MXR = 4
+    ADUE = 8
+    PBMTE = 16
+    WIDE = 32  # the G-stage: its root has four pages
+
+
+class LogStage(IntEnum):
+    """Which stage read a PTE."""
+
+    S = 0  # satp's
+    VS = 1
+    G = 2
+
+
+class Fence(IntEnum):
+    """The instructions that order what a hart may have cached."""
+
+    FENCE_I = 0
+    SFENCE_VMA = 1
+    SINVAL_VMA = 2
+    SFENCE_W_INVAL = 3
+    SFENCE_INVAL_IR = 4
+    HFENCE_VVMA = 5
+    HINVAL_VVMA = 6
+    HFENCE_GVMA = 7
+    HINVAL_GVMA = 8

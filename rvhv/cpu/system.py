@@ -5,6 +5,7 @@ What they check and do depends on the mode and on many CSR bits: each is a named
 
 from __future__ import annotations
 
+from rvhv.cpu.state import Fence
 from rvhv.isa.expr import MASK64, ne
 from rvhv.isa.rows import Registry
 
@@ -28,17 +29,25 @@ def add_rows(isa: Registry) -> None:
     csr("csrrs", "10", lambda old, new: old | new, True)
     csr("csrrc", "11", lambda old, new: old & (new ^ MASK64), True)
 
-    def system(name, encoding, helper, syntax="", extension="System"):  # type: ignore[no-untyped-def]
-        isa.insn(extension, name, encoding, syntax, lambda m: m.call(helper), hot=False, privileged=True)
+    def system(name, encoding, helper, *args, extension="System"):  # type: ignore[no-untyped-def]
+        isa.insn(extension, name, encoding, "", lambda m: m.call(helper, *args), hot=False, privileged=True)
+
+    def fence(name, funct7, kind, extension="System"):  # type: ignore[no-untyped-def]
+        isa.insn(
+            extension, name, f"{funct7} rs2 rs1 000 00000 1110011", "rs1, rs2",
+            lambda m, rs1_index, rs1, rs2_index, rs2: m.call("sfence_vma", kind, rs1_index, rs1, rs2_index, rs2),
+            hot=False, privileged=True,
+        )  # fmt: skip
 
     system("mret", "0011000 00010 00000 000 00000 1110011", "mret")
     system("sret", "0001000 00010 00000 000 00000 1110011", "sret")
     system("wfi", "0001000 00101 00000 000 00000 1110011", "wfi")
-    # no cache is state: a store to a page table drops what was derived from it, so the fence only checks privilege
-    system("sfence.vma", "0001001 rs2 rs1 000 00000 1110011", "sfence_vma", "rs1, rs2")
-    system("sinval.vma", "0001011 rs2 rs1 000 00000 1110011", "sfence_vma", "rs1, rs2", "Svinval")
-    system("sfence.w.inval", "0001100 00000 00000 000 00000 1110011", "sfence_inval", extension="Svinval")
-    system("sfence.inval.ir", "0001100 00001 00000 000 00000 1110011", "sfence_inval", extension="Svinval")
+    # no cache is state: a store to a page table drops what was derived from it, so a fence checks privilege and says in the log
+    # what it orders
+    fence("sfence.vma", "0001001", Fence.SFENCE_VMA.value)
+    fence("sinval.vma", "0001011", Fence.SINVAL_VMA.value, "Svinval")
+    for name, rs2, kind in (("w.inval", "00000", Fence.SFENCE_W_INVAL), ("inval.ir", "00001", Fence.SFENCE_INVAL_IR)):
+        system(f"sfence.{name}", f"0001100 {rs2} 00000 000 00000 1110011", "sfence_inval", kind.value, extension="Svinval")
     system("wrs.nto", "000000001101 00000 000 00000 1110011", "wrs_nto", extension="Zawrs")
     # norm:Zawrs_stall_terminate: a stall may end at once; the short one ends before anything can trap
     isa.insn("Zawrs", "wrs.sto", "000000011101 00000 000 00000 1110011", "", lambda: None, hot=False)

@@ -6,27 +6,26 @@ extensions are on. The H extension composes two of them and changes nothing here
 
 from __future__ import annotations
 
+from rvhv.cpu import pte as p
 from rvhv.cpu.frames import note_table, store_phys
+from rvhv.cpu.log import log
 from rvhv.cpu.njit import jit, ld64
 from rvhv.cpu.pmp import pmp_rights
 from rvhv.cpu.rights import ACCESS_HLVX, ACCESS_R, ACCESS_W, ACCESS_X
-from rvhv.cpu.slots import PRV_S, RAM_BASE, RAM_SIZE, U64, WALK_PTE, WALK_RIGHTS, WALK_SPA
+from rvhv.cpu.slots import LOG_PTE, LOGSTAGE_G, LOGSTAGE_S, PRV_S, RAM_BASE, RAM_SIZE, U64, WALK_PTE, WALK_RIGHTS, WALK_SPA
+from rvhv.cpu.state import How
 
 U0, U1, U2, U3, U5, U8, U9, U10, U12 = (U64(n) for n in (0, 1, 2, 3, 5, 8, 9, 10, 12))
-PTE_V, PTE_R, PTE_W, PTE_X, PTE_U, PTE_A, PTE_D = (U64(1 << n) for n in (0, 1, 2, 3, 4, 6, 7))
-PTE_RESERVED = U64(0x1FC0_0000_0000_0000)
-PTE_N, PTE_PBMT = U64(1 << 63), U64(3 << 61)
-PTE_PPN = U64((1 << 44) - 1)
-NAPOT_MASK, NAPOT_64K = U64(0xF), U64(0x8)  # low bits of the ppn of a 64 KiB page, the only size there is
-NAPOT_OFFSET = U64(0xFFFF)
-PPN = U64((1 << 44) - 1)
+PTE_V, PTE_R, PTE_W, PTE_X, PTE_U, PTE_A, PTE_D = (U64(bit) for bit in (p.V, p.R, p.W, p.X, p.U, p.A, p.D))
+PTE_RESERVED, PTE_N, PTE_PBMT, PTE_PPN = U64(p.RESERVED), U64(p.N), U64(p.PBMT), U64(p.PPN)
+NAPOT_MASK, NAPOT_64K, NAPOT_OFFSET = U64(p.NAPOT_MASK), U64(p.NAPOT_64K), U64(p.NAPOT_BYTES - 1)
+PPN = PTE_PPN  # of satp, vsatp and hgatp
 PTE_BYTES = U64(8)
 INDEX = U64(511)
 PAGE_OFFSET = U64(4095)
 PAGE_BITS = U12
 
-# how a stage is walked
-HOW_USER, HOW_SUM, HOW_MXR, HOW_ADUE, HOW_PBMTE, HOW_WIDE = (U64(1 << n) for n in range(6))
+HOW_USER, HOW_SUM, HOW_MXR, HOW_ADUE, HOW_PBMTE, HOW_WIDE = (U64(bit.value) for bit in How)
 
 WALK_OK, WALK_PAGE_FAULT, WALK_ACCESS_FAULT, WALK_GUEST_FAULT, WALK_UPDATE = (U64(n) for n in range(5))
 
@@ -160,6 +159,7 @@ def walk(st, ram, fr, code, root, mode, address, how, access):  # type: ignore[n
         result, pte = read_pte(st, ram, fr, at, level == U0 and not wide)
         if result != WALK_OK:
             return result
+        log(st, LOG_PTE, U0, LOGSTAGE_G if wide else LOGSTAGE_S, level, at, pte, address, at)
         if pte_is_bad(pte, level, how):
             return WALK_PAGE_FAULT
         if pte_is_leaf(pte):

@@ -5,14 +5,16 @@ HLV, HLVX and HSV access memory as VS-mode or VU-mode (hstatus.SPVP) would; `hyp
 
 from __future__ import annotations
 
+from rvhv.cpu.state import Fence
 from rvhv.isa.rows import Registry
 
 
 def add_rows(isa: Registry) -> None:
-    def fence(name, funct7, helper, extension="H"):  # type: ignore[no-untyped-def]
+    def fence(name, funct7, helper, kind, extension="H"):  # type: ignore[no-untyped-def]
         isa.insn(
-            extension, name, f"{funct7} rs2 rs1 000 00000 1110011", "rs1, rs2", lambda m: m.call(helper), hot=False,
-            privileged=True,
+            extension, name, f"{funct7} rs2 rs1 000 00000 1110011", "rs1, rs2",
+            lambda m, rs1_index, rs1, rs2_index, rs2: m.call(helper, kind, rs1_index, rs1, rs2_index, rs2),
+            hot=False, privileged=True,
         )  # fmt: skip
 
     def load(name, funct7, kind, size, signed, via="hlv"):  # type: ignore[no-untyped-def]
@@ -27,10 +29,10 @@ def add_rows(isa: Registry) -> None:
             lambda m, rs1, rs2: m.store(rs1, rs2, size, via="hsv"), hot=False, privileged=True,
         )  # fmt: skip
 
-    fence("hfence.vvma", "0010001", "hfence")
-    fence("hfence.gvma", "0110001", "hfence_gvma")
-    fence("hinval.vvma", "0010011", "hfence", "Svinval")
-    fence("hinval.gvma", "0110011", "hfence_gvma", "Svinval")
+    fence("hfence.vvma", "0010001", "hfence_vvma", Fence.HFENCE_VVMA.value)
+    fence("hfence.gvma", "0110001", "hfence_gvma", Fence.HFENCE_GVMA.value)
+    fence("hinval.vvma", "0010011", "hfence_vvma", Fence.HINVAL_VVMA.value, "Svinval")
+    fence("hinval.gvma", "0110011", "hfence_gvma", Fence.HINVAL_GVMA.value, "Svinval")
     load("hlv.b", "0110000", "00000", 1, True)
     load("hlv.bu", "0110000", "00001", 1, False)
     load("hlv.h", "0110010", "00000", 2, True)

@@ -7,6 +7,7 @@ address, and the pseudo-instruction in htinst.
 
 from __future__ import annotations
 
+from rvhv.cpu.log import log
 from rvhv.cpu.njit import jit
 from rvhv.cpu.pmp import protect
 from rvhv.cpu.rights import ACCESS_HLVX, ACCESS_R, ACCESS_W, ACCESS_X, ALL_RIGHTS
@@ -20,6 +21,9 @@ from rvhv.cpu.slots import (
     HENVCFG,
     HGATP,
     HSTATUS,
+    LOG_PTE,
+    LOG_USE,
+    LOGSTAGE_VS,
     MENVCFG,
     MMIO_ANSWER,
     MMIO_SIZE,
@@ -27,6 +31,7 @@ from rvhv.cpu.slots import (
     MMIO_VALUE,
     MMIO_WRITE,
     MSTATUS,
+    PC,
     PRV,
     PRV_M,
     SATP,
@@ -72,7 +77,7 @@ from rvhv.cpu.walk import (
 )
 from rvhv.hext.cause_codes import CAUSE_FETCH_GUEST_PAGE, CAUSE_LOAD_GUEST_PAGE, CAUSE_STORE_GUEST_PAGE
 
-U0, U1, U2, U9, U10 = (U64(n) for n in (0, 1, 2, 9, 10))
+U0, U1, U2, U8, U9, U10, U16 = (U64(n) for n in (0, 1, 2, 8, 9, 10, 16))
 SUM, MXR = U64(1 << 18), U64(1 << 19)
 MODE_SHIFT = U64(60)
 ENVCFG_ADUE, ENVCFG_PBMTE = U64(1 << 61), U64(1 << 62)
@@ -142,6 +147,7 @@ def walk_two_stages(st, ram, fr, code, gva, how, g_how, access):  # type: ignore
             result, pte = read_pte(st, ram, fr, st[WALK_SPA], level == U0)
             if result != WALK_OK:
                 return result
+            log(st, LOG_PTE, U0, LOGSTAGE_VS, level, st[WALK_SPA], pte, gva, pte_gpa)
             if pte_is_bad(pte, level, how):
                 return WALK_PAGE_FAULT
             if pte_is_leaf(pte):
@@ -206,12 +212,14 @@ def translate(st, ram, fr, code, va, size, access, prv, virtual):  # type: ignor
         # norm: henvcfg's bits are zero where menvcfg's are
         how |= extensions(st[HENVCFG]) & by_m
         result = walk_two_stages(st, ram, fr, code, va, how, g_how, access)
+        log(st, LOG_USE, st[PC], va, access | (prv << U8) | (U1 << U16), how, g_how, st[VSATP], st[HGATP])
     elif prv != PRV_M and st[SATP] >> MODE_SHIFT != U0:
         if status & SUM != U0:
             how |= HOW_SUM
         mode = st[SATP] >> MODE_SHIFT
         if is_canonical(va, mode):
             result = walk(st, ram, fr, code, st[SATP] & PPN, mode, va, how | by_m, access)
+            log(st, LOG_USE, st[PC], va, access | (prv << U8), how | by_m, U0, st[SATP], U0)
         else:
             result = WALK_PAGE_FAULT
     if result == WALK_OK:

@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, ClassVar
 
 from rvhv.core.registry import ISA
-from rvhv.hv import fetch, gstage, mmio
+from rvhv.hv import fetch, mmio
 from rvhv.hv import registers as r
 from rvhv.hv.registers import cause_text
 from rvhv.hv.sbi import GUEST_SBI
@@ -20,11 +20,7 @@ if TYPE_CHECKING:
 
 WFI = 0x1050_0073
 ECALL = 0x0000_0073
-GUEST_PAGE_FAULTS = {
-    r.FETCH_GUEST_PAGE: gstage.EXECUTE,
-    r.LOAD_GUEST_PAGE: gstage.READ,
-    r.STORE_GUEST_PAGE: gstage.WRITE,
-}
+GUEST_PAGE_FAULTS = {**mmio.ACCESS, r.FETCH_GUEST_PAGE: "instruction fetch"}
 
 
 @dataclass
@@ -129,10 +125,8 @@ class GuestPageFaultExit(VmExit):
         cause, pc, tinst = state[r.SCAUSE], state[r.SEPC], state[r.HTINST]
         implicit = tinst in mmio.PSEUDO
         gpa = mmio.faulting_gpa(vm)
-        access = gstage.WRITE if tinst == mmio.PSEUDO_STORE else gstage.READ if implicit else GUEST_PAGE_FAULTS[cause]
-        refusal = vm.gstage.refusal(gpa, access) or "nothing: the tables allow it"
         word = None if cause == r.FETCH_GUEST_PAGE else fetch.instruction(vm, pc)
-        return cls(vm, cause, pc, state[r.STVAL], word, gpa, implicit, refusal)
+        return cls(vm, cause, pc, state[r.STVAL], word, gpa, implicit, mmio.refusal(vm))
 
     def explain(self) -> str:
         if self.implicit:

@@ -1,53 +1,26 @@
-"""Reading an instruction of a guest as HLVX would: VS-stage translation of its pc, then the VM's RAM."""
+"""Reading an instruction of a guest where the guest fetched it: at the address that both stages give for its pc."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rvhv.hv import registers as r
-from rvhv.hv.gstage import LEVELS, PAGE_SHIFT, PTE_PPN_MASK, PTE_PPN_SHIFT, PTE_R, PTE_V, PTE_X
+from rvhv.cpu.pte import PAGE
 
 if TYPE_CHECKING:
     from rvhv.hv.vm import VM
 
-SATP_BARE, SATP_SV39 = 0, 8
-
 
 def instruction(vm: VM, gva: int) -> int | None:
-    """The 16- or 32-bit instruction at `gva` of the VM on the hart; None when it cannot be read."""
-    low = _half(vm, gva)
-    if low is None or low & 3 != 3:
+    """The 16- or 32-bit instruction at `gva` of the VM on the hart; None when it cannot be fetched."""
+    spa = vm.vcpu.walk(gva, "fetch").spa
+    if spa is None:
+        return None
+    low = _half(vm, spa)
+    if low & 3 != 3:
         return low
-    high = _half(vm, gva + 2)
-    return None if high is None else high << 16 | low
+    upper = spa + 2 if gva % PAGE < PAGE - 2 else vm.vcpu.walk(gva + 2, "fetch").spa
+    return None if upper is None else _half(vm, upper) << 16 | low
 
 
-def _half(vm: VM, gva: int) -> int | None:
-    gpa = translate(vm, gva)
-    if gpa is None or not vm.ram.covers(gpa, 2):
-        return None
-    return int.from_bytes(vm.ram.read(gpa, 2), "little")
-
-
-def translate(vm: VM, gva: int) -> int | None:
-    """The gpa of `gva` by the VS-stage tables, as for a fetch; None when they do not allow one."""
-    vsatp = vm.hart.state[r.VSATP]
-    mode = vsatp >> 60
-    if mode == SATP_BARE:
-        return gva
-    if mode != SATP_SV39 or (gva >> 38 not in (0, (1 << 26) - 1)):
-        return None
-    table = (vsatp & PTE_PPN_MASK) << PAGE_SHIFT
-    for level in range(LEVELS - 1, -1, -1):
-        slot = table + 8 * (gva >> PAGE_SHIFT + 9 * level & 0x1FF)
-        if not vm.ram.covers(slot, 8):
-            return None
-        pte = int.from_bytes(vm.ram.read(slot, 8), "little")
-        if not pte & PTE_V:
-            return None
-        ppn = pte >> PTE_PPN_SHIFT & PTE_PPN_MASK
-        if pte & (PTE_R | PTE_X):
-            offset = gva & (1 << PAGE_SHIFT + 9 * level) - 1
-            return (ppn << PAGE_SHIFT | offset) if pte & PTE_X else None
-        table = ppn << PAGE_SHIFT
-    return None
+def _half(vm: VM, spa: int) -> int:
+    return int.from_bytes(vm.hv.memory.read(spa, 2), "little")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rvhv.hv import inject, mmio
 from rvhv.hv import registers as r
-from rvhv.hv.exits import GUEST_PAGE_FAULTS, WFI
+from rvhv.hv.exits import WFI
 from rvhv.hv.registers import cause_text
 from rvhv.hv.sbi import GUEST_SBI
 from rvhv.hv.stopped import GuestStopped
@@ -29,11 +29,9 @@ def guest_page_fault(vm: VM) -> None:
     if not vm.ram.covers(gpa):
         mmio.emulate(vm, gpa)
         return
-    access = GUEST_PAGE_FAULTS[vm.hart.state[r.SCAUSE]]
     if vm.gstage.frame(gpa) is not None:
         # ours never do this; a lab's may
-        refusal = vm.gstage.refusal(gpa, access) or "the tables allow it"
-        raise GuestStopped(f"guest-page fault at gpa {gpa:#x} although its page is mapped: {refusal}")
+        raise GuestStopped(f"guest-page fault at gpa {gpa:#x} although its page is mapped: {mmio.refusal(vm)}")
     vm.gstage.map(gpa)
 
 

@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import TypeVar
 
-from rvhv.cpu.state import ARCH_BYTES, Exit
+from rvhv.cpu.state import ARCH_BYTES, Exit, Fence
 from rvhv.errors import ConfigError, InternalError
+from rvhv.fences.checker import FenceChecker
+from rvhv.fences.hart import CheckedHart
 from rvhv.hart import Hart
 from rvhv.hv import exits
 from rvhv.hv import registers as r
@@ -46,7 +48,8 @@ class Hypervisor:
 
     `clock` "machine": guests see the machine's time; "vm": each sees its own, and cannot feel its neighbours.
     `scheduler` replaces round robin with slices of `slice_steps`; `gstage` makes a VM's G-stage from a Memory and a
-    FrameAllocator; `hart` is for tests. Raises ConfigError.
+    FrameAllocator; `hart` is for tests. With `check_fences`, `fences.reports` has the accesses that a missing fence leaves to
+    chance (then `hart` does not count). Raises ConfigError.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Hypervisor:
         scheduler: Scheduler | None = None,
         gstage: Callable[[Memory, FrameAllocator], GStage] = Sv39x4,
         hart: Callable[[Memory], Hart] = Hart,
+        check_fences: bool = False,
     ) -> None:
         if whole("slice_steps", slice_steps) < 1:
             raise ConfigError(f"a slice of {slice_steps} steps is too short: give at least 1")
@@ -72,7 +76,8 @@ class Hypervisor:
         except MemoryError:
             raise MemoryShort(f"the machine's memory: this computer has no {show_size(self.memory_size)}") from None
         self.frames = FrameAllocator(self.memory, self.memory.base, self.memory.base + self.memory_size)
-        self.hart = hart(self.memory)
+        self.fences = FenceChecker(self.memory) if check_fences else None
+        self.hart = CheckedHart(self.memory, self.fences) if self.fences is not None else hart(self.memory)
         self.scheduler = RoundRobin(slice_steps) if scheduler is None else scheduler
         self.vms: list[VM] = []
         self.on_console: Callable[[VM, bytes], None] | None = None
@@ -412,7 +417,8 @@ class Hypervisor:
             self._take_off(vm)
             vm.vcpu.gives_way = True  # should a handler have stopped it
         vm.finish(cause)
-        self.hart.flush()  # the frames of its tables are free now; a real hypervisor needs hfence.gvma here
+        self.hart.fence(Fence.HFENCE_GVMA, space=vm.number)  # the frames of its tables are free now
+        self.hart.flush()
 
 
 def _unusual(vm: VM, code: int) -> None:

@@ -19,6 +19,8 @@ MASK64 = (1 << 64) - 1
 ADDRESS_OFFSET = 0x1F << 15  # of a transformed instruction: nonzero in the upper part of a misaligned access
 PSEUDO_LOAD, PSEUDO_STORE = 0x3000, 0x3020  # a VS-stage page table was read, or its A and D bits written
 PSEUDO = (PSEUDO_LOAD, PSEUDO_STORE)
+# the access behind a guest-page fault, as `VCPU.walk` names it
+ACCESS = {r.FETCH_GUEST_PAGE: "fetch", r.LOAD_GUEST_PAGE: "load", r.STORE_GUEST_PAGE: "store"}
 ACCESS_FAULT = {
     r.FETCH_GUEST_PAGE: r.FETCH_ACCESS,
     r.LOAD_GUEST_PAGE: r.LOAD_ACCESS,
@@ -31,6 +33,16 @@ def faulting_gpa(vm: VM) -> int:
     state = vm.hart.state
     gpa = state[r.HTVAL] << 2
     return gpa if state[r.HTINST] in PSEUDO else gpa | state[r.STVAL] & 3
+
+
+def refusal(vm: VM) -> str:
+    """Why the G-stage refused the access of the guest-page fault just taken, as a phrase that names the PTE and its bit."""
+    state = vm.hart.state
+    tinst = state[r.HTINST]
+    implicit = tinst in PSEUDO
+    access = ("store" if tinst == PSEUDO_STORE else "load") if implicit else ACCESS[state[r.SCAUSE]]
+    walk = vm.vcpu.walk_gpa(faulting_gpa(vm), access, implicit=implicit)
+    return walk.refused or "nothing: the tables allow it"
 
 
 @dataclass(frozen=True, slots=True)

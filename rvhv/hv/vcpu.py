@@ -14,9 +14,12 @@ from rvhv.hv.gstage import hgatp
 
 if TYPE_CHECKING:
     from rvhv.hart import Hart
+    from rvhv.hext.walks.address_map import AddressMap
+    from rvhv.hext.walks.record import Walk
 
 LAST_DEADLINE = 1 << 62  # a time (steps) behind this one never comes: clocks go on from the last deadline, and must not wrap
 MASK64 = (1 << 64) - 1
+GUEST_MODES = ("VS", "VU")
 STORED = [name for name in ISA.csrs if SLOT.get(name, ARCH_WORDS) < ARCH_WORDS]  # CSRs that a VCPU has off the hart
 
 
@@ -88,6 +91,31 @@ class VCPU:
     def now(self) -> int:
         """Its clock in steps."""
         return self._own_clock if self.clock is Clock.VM and not self.loaded else self.hart.state[r.CLOCK]
+
+    def walk(self, gva: int, access: str = "load", *, size: int | None = None, mode: str | None = None) -> Walk:
+        """Every memory access that translating `gva` takes in both stages, and where it ends or which rule refuses.
+
+        `access`: "load", "store", "fetch" or "hlvx"; `mode`: "VS" or "VU" (None: the mode that it is in, or left with its
+        last trap). Works wherever the VCPU is, and changes nothing. Raises ConfigError for another word.
+        """
+        from rvhv.hext.walks import context, recorder  # only who looks pays for it
+
+        mode = context.guest_mode(self.state) if mode is None else mode
+        if mode not in GUEST_MODES:
+            raise ConfigError(f"{mode!r} is no mode of a guest: there are {', '.join(GUEST_MODES)}")
+        return recorder.walk(self.state, self.hart.memory, gva, access, size=size, mode=mode, devices=False)
+
+    def walk_gpa(self, gpa: int, access: str = "load", *, implicit: bool = False) -> Walk:
+        """The same for a guest physical address: the G-stage alone. `implicit`: as for an access to a VS-stage table."""
+        from rvhv.hext.walks import recorder
+
+        return recorder.walk_gpa(self.state, self.hart.memory, gpa, access, implicit=implicit, devices=False)
+
+    def map(self) -> AddressMap:
+        """The guest's address space in ranges, with the rights of both stages; wherever the VCPU is, and changes nothing."""
+        from rvhv.hext.walks import address_map, context
+
+        return address_map.address_map(self.state, self.hart.memory, context.guest_mode(self.state))
 
     # the world switch
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from rvhv.cpu.state import Fence
 from rvhv.errors import ImageError
 from rvhv.hv.console import Console
 from rvhv.hv.gstage import GStage
@@ -95,6 +96,7 @@ class VM:
         self.ram.write(BOARD.device_tree, self._device_tree)
         for segment in self.image.segments:
             self.ram.write(segment.addr, segment.data)
+        self.hart.fence(Fence.FENCE_I)  # its frames may have held another VM's code
         self.bus.attach(self.plic)
         self._virtio_console = VirtioConsole(self.console.write)
         self._console_port = self._attach(CONSOLE_SLOT, self._virtio_console)

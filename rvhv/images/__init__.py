@@ -17,6 +17,7 @@ GUESTS = {
 
 PROGRAMS = {  # for the bare machine
     "smp": "two harts that wake each other with IPIs and count together; powers off",
+    "monitor": "a type-1 hypervisor in C, the twin of the one in Python: hosts hello and tasks, or the guests in its initrd",
 }
 
 

@@ -24,11 +24,15 @@ LINE = 64
 MOST_INSTRUCTIONS = 256
 # what never comes back to the instruction behind it
 ENDS = frozenset({"mret", "sret", "ebreak"})
+# helpers that do nothing but look whether they are allowed (with a log they do more, and then nothing is translated)
+FENCES = frozenset({"sfence_vma", "sfence_inval", "hfence_vvma", "hfence_gvma"})
+ALWAYS_ALLOWED = frozenset({"fence_i"})
 
 
 class Kind(Enum):
     """What becomes of an instruction in a region."""
 
+    NOTHING = auto()
     PLAIN = auto()  # inline
     FLOAT = auto()  # one floating-point operation: inline where the host's is exact, else as ASSIST
     ASSIST = auto()  # done by the machine, without leaving
@@ -105,13 +109,16 @@ class Region:
 def kind_of(insn: Insn) -> Kind:
     """The kind of a row, whatever its operands are."""
     effects = insn.effects
-    if insn.idle:
-        return Kind.PLAIN
+    calls = {e.helper for e in effects if isinstance(e, Call)}
+    if insn.idle or (calls and calls <= ALWAYS_ALLOWED):
+        return Kind.NOTHING
+    if calls and calls <= FENCES:
+        return Kind.ASSIST
     if any(isinstance(e, Branch) for e in effects):
         return Kind.BRANCH
     if jumps := [e for e in effects if isinstance(e, Jump)]:
         return Kind.JUMP if _leaves(jumps[0].target) <= {"pc", "imm"} else Kind.INDIRECT
-    if any(isinstance(e, Call) or (isinstance(e, Load | Store) and e.via != "data") for e in effects):
+    if calls or any(isinstance(e, Load | Store) and e.via != "data" for e in effects):
         return Kind.LEAVE
     if any(isinstance(e, CsrAccess) for e in effects):
         return Kind.ASSIST
@@ -135,7 +142,9 @@ def evaluate(e: E, values: dict[str, int]) -> int:
 
 def _csr_kind(insn: Insn, fields: dict[str, int]) -> Kind:
     """A CSR that is only read, or that is plain, changes nothing that a region was entered under."""
-    access = next(e for e in insn.effects if isinstance(e, CsrAccess))
+    access = next((e for e in insn.effects if isinstance(e, CsrAccess)), None)
+    if access is None:
+        return Kind.ASSIST
     csr = ISA.csr_by_number.get(fields["csr"])
     known = {name: fields[name] for name in fields} | {f"{name}_index": fields.get(name, 0) for name in ("rd", "rs1")}
     if csr is None or not _leaves(access.writes) <= set(known):

@@ -8,7 +8,7 @@ from rvhv.jit.form import Kind, Region, Step
 
 def reads(step: Step) -> set[str]:
     """Registers that translated code takes from its own variables."""
-    if step.kind in (Kind.LEAVE, Kind.ASSIST):
+    if step.kind in (Kind.LEAVE, Kind.ASSIST, Kind.NOTHING):
         return set()
     found = {f"x{n}" for name in ("rs1", "rs2", "rd") if (n := step.fields.get(name)) and (name != "rd" or _reads_rd(step))}
     return found | {f"f{step.fields[name]}" for name in FLOAT_OPERANDS - {"frd"} if name in step.fields}
@@ -26,7 +26,7 @@ def _reads_rd(step: Step) -> bool:
 
 def writes(step: Step) -> set[str]:
     """Registers that translated code has in its own variables afterwards."""
-    if step.kind is Kind.LEAVE:
+    if step.kind in (Kind.LEAVE, Kind.NOTHING):
         return set()
     found = {f"x{step.fields['rd']}"} if step.fields.get("rd") else set()
     return found | ({f"f{step.fields['frd']}"} if "frd" in step.fields else set())

@@ -158,6 +158,8 @@ class Translator:
 
     def _step(self, step: Step) -> None:
         match step.kind:
+            case Kind.NOTHING:
+                pass
             case Kind.LEAVE:
                 self._leaving(step.offset, self.left, 0)
                 self.builder.branch(self.leave)

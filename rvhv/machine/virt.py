@@ -20,6 +20,8 @@ from rvhv.core.registry import ISA
 from rvhv.cpu.csrs import MEIP, MTIP, SEIP, STIP, VSTIP
 from rvhv.cpu.state import NO_RESERVATION, SLOT, STEPS_PER_TICK, Exit
 from rvhv.errors import ConfigError
+from rvhv.fences.checker import FenceChecker
+from rvhv.fences.hart import CheckedHart
 from rvhv.hart import Hart
 from rvhv.machine import virt_board as board
 from rvhv.machine.bus import Bus, BusFault, GuestMemoryFault
@@ -99,7 +101,8 @@ class Ram:
 class Machine:
     """The board over `memory`. `on_output(data)` gets what the UART (or HTIF) sends.
 
-    The virtio-mmio slots are filled by `rvhv.virtio.slots`. With `realtime` the clock is the host's, where that is ahead. Raises
+    The virtio-mmio slots are filled by `rvhv.virtio.slots`. With `realtime` the clock is the host's, where that is ahead. With
+    `check_fences`, `fences.reports` has the accesses that a missing fence leaves to chance. Raises
     ConfigError for a number of harts that the board does not have.
     """
 
@@ -111,12 +114,14 @@ class Machine:
         on_output: Callable[[bytes], None] = lambda data: None,
         realtime: bool = False,
         quantum: int | None = None,
+        check_fences: bool = False,
     ) -> None:
         if not 1 <= harts <= board.MAX_HARTS:
             raise ConfigError(f"a machine has 1 to {board.MAX_HARTS} harts, not {harts}")
         self.memory = memory
         self.ram = Ram(memory)
-        self.harts = [Hart(memory, hartid=i) for i in range(harts)]
+        self.fences = FenceChecker(memory) if check_fences else None
+        self.harts = [self._new_hart(i) for i in range(harts)]
         self.clock = 0  # steps; of the hart that runs, its slot `clock` is ahead
         self.steps = 0  # of all harts
         self.end: End | None = None
@@ -138,6 +143,11 @@ class Machine:
             hart.state[SLOT["bus"]] = 1
             hart.state[SLOT["trace_vm"]] = i
         self._make_board()
+
+    def _new_hart(self, number: int) -> Hart:
+        if self.fences is None:
+            return Hart(self.memory, hartid=number)
+        return CheckedHart(self.memory, self.fences, hartid=number)
 
     def _make_board(self) -> None:
         self.bus = Bus()
@@ -363,6 +373,8 @@ class Machine:
         elif code == Exit.WATCH:
             if self.htif is not None:
                 self.htif.look()
+        elif code == Exit.TRAP_LOOP and hart.state[SLOT["v"]]:
+            hart.state[TRAPS_IN_A_ROW] = 0  # a guest's own: its hypervisor's timer ends it
         elif code == Exit.TRAP_LOOP:
             self.stop(End(f"trap loop at pc {hart.state[SLOT['pc']]:#x}, {last_cause(hart)}", 1))
 

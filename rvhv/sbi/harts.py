@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
+from rvhv.cpu.state import Fence
 from rvhv.sbi.table import Supervisor
 
 WORD_BITS = 64
@@ -18,6 +19,10 @@ class Machine(Supervisor, Protocol):
     def hart_count(self) -> int: ...
     def send_ipi(self, hart: int) -> None:
         """The supervisor software interrupt of a hart becomes pending."""
+
+    def remote_fence(self, harts: Iterable[int], kind: Fence, start_addr: int | None, one_space: bool) -> None:
+        """These harts fence, for all addresses (None) or so many from `start_addr` as a3 says; with `one_space` for the ASID or
+        VMID in a4."""
 
     def is_started(self, hart: int) -> bool: ...
     def start(self, hart: int, address: int, opaque: int) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from rvhv.sbi.table import ERR_FAILED, SUCCESS, Legacy, SbiRet, Supervisor
+from rvhv.cpu.state import Fence
+from rvhv.sbi.harts import Machine
+from rvhv.sbi.table import ERR_FAILED, SUCCESS, Function, Legacy, SbiRet, Supervisor
 
 
 def console_putchar(caller: Supervisor, ch: int, a1: int, a2: int) -> SbiRet:
@@ -20,9 +22,14 @@ def set_timer(caller: Supervisor, stime_value: int, a1: int, a2: int) -> SbiRet:
     return SUCCESS, None
 
 
-def remote_fence(caller: Supervisor, hart_mask: int, a1: int, a2: int) -> SbiRet:
-    """No cache is state, so every fence has been done."""
-    return SUCCESS, None
+def remote_fence(kind: Fence) -> Function:
+    """A fence of everything on every hart, which the mask's harts are among."""
+
+    def remote_fence(caller: Machine, hart_mask: int, a1: int, a2: int) -> SbiRet:
+        caller.remote_fence(range(caller.hart_count), kind, None, False)
+        return SUCCESS, None
+
+    return remote_fence
 
 
 def shutdown(caller: Supervisor, a0: int, a1: int, a2: int) -> SbiRet:
@@ -34,6 +41,7 @@ def shutdown(caller: Supervisor, a0: int, a1: int, a2: int) -> SbiRet:
 CONSOLE = (Legacy(0x01, "console putchar")(console_putchar), Legacy(0x02, "console getchar")(console_getchar))
 MACHINE = (
     Legacy(0x00, "set timer")(set_timer),
-    *(Legacy(eid, "remote fence")(remote_fence) for eid in (0x05, 0x06, 0x07)),
+    Legacy(0x05, "remote fence")(remote_fence(Fence.FENCE_I)),
+    *(Legacy(eid, "remote fence")(remote_fence(Fence.SFENCE_VMA)) for eid in (0x06, 0x07)),
     Legacy(0x08, "shutdown")(shutdown),
 )

@@ -1,18 +1,36 @@
 """SBI RFENCE Extension. No cache of the machine is state: the store that changed a table or code has dropped what was derived
-from it in every hart, so there is nothing left to do but to look at the arguments."""
+from it in every hart. What is left is to look at the arguments, and to tell those who check fences."""
 
 from __future__ import annotations
 
+from rvhv.cpu.state import Fence
 from rvhv.sbi.harts import Machine, selected
-from rvhv.sbi.table import ERR_INVALID_PARAM, SUCCESS, Extension, SbiRet
+from rvhv.sbi.table import ERR_INVALID_PARAM, SUCCESS, Extension, Function, SbiRet
 
 EXTENSION = Extension(0x5246_4E43, "RFENCE")
 
 
-def remote_fence(caller: Machine, hart_mask: int, hart_mask_base: int, a2: int) -> SbiRet:
-    return (SUCCESS if selected(caller, hart_mask, hart_mask_base) is not None else ERR_INVALID_PARAM), 0
+def remote_fence(kind: Fence, one_space: bool) -> Function:
+    """A function of the extension; `one_space`: its last argument is an ASID or VMID."""
+
+    def remote_fence(caller: Machine, hart_mask: int, hart_mask_base: int, start_addr: int) -> SbiRet:
+        harts = selected(caller, hart_mask, hart_mask_base)
+        if harts is None:
+            return ERR_INVALID_PARAM, 0
+        caller.remote_fence(harts, kind, start_addr, one_space)
+        return SUCCESS, 0
+
+    return remote_fence
 
 
-# fence.i, sfence.vma, sfence.vma with an ASID, hfence.gvma with and without a VMID, hfence.vvma with and without an ASID
-for fid in range(7):
-    EXTENSION.function(fid)(remote_fence)
+FUNCTIONS = (
+    (Fence.FENCE_I, False),
+    (Fence.SFENCE_VMA, False),
+    (Fence.SFENCE_VMA, True),
+    (Fence.HFENCE_GVMA, True),
+    (Fence.HFENCE_GVMA, False),
+    (Fence.HFENCE_VVMA, True),
+    (Fence.HFENCE_VVMA, False),
+)
+for fid, (fence, of_one_space) in enumerate(FUNCTIONS):
+    EXTENSION.function(fid)(remote_fence(fence, of_one_space))

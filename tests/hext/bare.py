@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from rvhv.core.memory import Memory
 from rvhv.core.registry import ISA
 from rvhv.cpu.state import SLOT
@@ -17,9 +19,9 @@ HANDLER = BASE + 0x100  # where mtvec points
 class Bare:
     """Memory, a hart in M-mode with traps to HANDLER, and short words for both."""
 
-    def __init__(self, size: int = 1 << 20, *, tlb_bits: int = 4) -> None:
+    def __init__(self, size: int = 1 << 20, *, tlb_bits: int = 4, hart: Callable[..., Hart] = Hart) -> None:
         self.memory = Memory(size)
-        self.hart = Hart(self.memory, tlb_bits=tlb_bits)
+        self.hart = hart(self.memory, tlb_bits=tlb_bits)
         self.state = self.hart.state
         self.hart.open_pmp()
         self["mtvec"] = HANDLER

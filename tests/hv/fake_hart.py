@@ -10,7 +10,8 @@ import struct
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
-from rvhv.cpu.state import ARCH_BYTES, ARCH_WORDS, SLOT, Exit
+from rvhv.core.memory import Memory
+from rvhv.cpu.state import ARCH_BYTES, ARCH_WORDS, SLOT, Exit, Fence
 from rvhv.hv import registers as r
 
 MASK64 = (1 << 64) - 1
@@ -39,6 +40,8 @@ Script = Generator[Event, None, None]
 
 class FakeHart:
     """The contract of `Hart` that the hypervisor relies on; CSR rules are left out except where tests need them."""
+
+    memory: Memory
 
     def __init__(self, scripts: dict[int, Callable[[FakeHart], Script]]) -> None:
         self.raw = bytearray(8 * (len(SLOT) + 8))
@@ -104,7 +107,8 @@ class FakeHart:
         )
 
     def open_pmp(self) -> None:
-        """There is no protection here."""
+        """As the hart's: entry 0 matches everything."""
+        self.state[SLOT["pmpaddr0"]], self.state[SLOT["pmpcfg0"]] = MASK64 >> 10, 0x1F
 
     def sret(self) -> None:
         state = self.state
@@ -130,6 +134,9 @@ class FakeHart:
 
     def flush(self) -> None:
         self.flushes += 1
+
+    def fence(self, kind: Fence, *, space: int | None = None) -> None:
+        pass
 
     def save(self, block: bytearray) -> None:
         block[:] = self.raw[:ARCH_BYTES]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from rvhv.core.memory import Memory
 from rvhv.cpu.state import SLOT
 from rvhv.hv import VM, Hypervisor
 from rvhv.machine.board import BOARD
@@ -21,7 +22,12 @@ SBI_BASE, SBI_SRST = 0x10, 0x53525354
 def host(*scripts: Callable[[FakeHart], Script], memory: str | int = "16M", **options: Any) -> Hypervisor:
     """A hypervisor with a VM for each script, called a, b, c ...; `hv.printed` collects their console output."""
     hart = FakeHart(dict(enumerate(scripts, 1)))
-    hv = Hypervisor(memory, hart=lambda memory: hart, **options)  # type: ignore[arg-type,return-value]
+
+    def hart_of(memory: Memory) -> FakeHart:
+        hart.memory = memory
+        return hart
+
+    hv = Hypervisor(memory, hart=hart_of, **options)  # type: ignore[arg-type]
     for name, _ in zip("abcdefgh", scripts, strict=False):
         hv.create(name, IMAGE, memory=MEMORY)
     return hv

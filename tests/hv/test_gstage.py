@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rvhv.hv.gstage import EXECUTE, LEAF, READ, ROOT_FRAMES, WRITE, Sv39x4, hgatp
+from rvhv.hv.gstage import LEAF, ROOT_FRAMES, Sv39x4, hgatp
 from rvhv.hv.ram import Ram
 from rvhv.machine.bus import GuestMemoryFault
 from rvhv.machine.memory import FrameAllocator, Memory, OutOfFrames
@@ -73,7 +73,6 @@ def test_what_is_mapped_translates(gpas: list[int]) -> None:
         assert spa == spas[gpa >> 12] | gpa & PAGE - 1
         assert stage.frame(gpa) == spas[gpa >> 12]
         assert pte & 0xFF == LEAF == 0b1101_1111  # D A - U X W R V
-        assert all(stage.refusal(gpa, access) is None for access in (READ, WRITE, EXECUTE))
     stage.release()
     assert frames.available == before
 
@@ -86,59 +85,6 @@ def test_out_of_frames_leaves_nothing_behind(memory: Memory, frames: FrameAlloca
             stage.map(BASE + n * PAGE)
     stage.release()
     assert frames.available == before
-
-
-class TestRefusals:
-    """One wrong bit is named."""
-
-    def pte(self, memory: Memory, frames: FrameAllocator, pte: int, level: int = 0) -> tuple[Sv39x4, int]:
-        stage = Sv39x4(memory, frames)
-        spa = stage.map(BASE)
-        table = stage.root
-        for n in range(2, level, -1):
-            entry = memory.read_u64(table + 8 * (BASE >> 12 + 9 * n & (0x7FF if n == 2 else 0x1FF)))
-            table = (entry >> 10) << 12
-        slot = table + 8 * (BASE >> 12 + 9 * level & (0x7FF if level == 2 else 0x1FF))
-        memory.write_u64(slot, pte | (spa >> 12 << 10 if level == 0 else 0))
-        return stage, BASE
-
-    @pytest.mark.parametrize(
-        ("pte", "access", "expected"),
-        [
-            (LEAF & ~0x01, READ, "V=0 in its level 0 PTE"),
-            (LEAF & ~0x10, READ, "U=0"),
-            (LEAF & ~0x10, EXECUTE, "U=0"),
-            (LEAF & ~0x06, READ, "R=0"),
-            (LEAF & ~0x04, WRITE, "W=0"),
-            (LEAF & ~0x08, EXECUTE, "X=0"),
-            (LEAF & ~0x40, READ, "A=0"),
-            (LEAF & ~0x80, WRITE, "D=0"),
-            (LEAF & ~0x02, READ, "W=1 with R=0"),
-            (0x01, READ, "no leaf"),
-        ],
-    )
-    def test_bits_of_a_leaf(self, memory: Memory, frames: FrameAllocator, pte: int, access: str, expected: str) -> None:
-        stage, gpa = self.pte(memory, frames, pte)
-        assert expected in (stage.refusal(gpa, access) or "")
-
-    def test_a_clean_page_may_be_read(self, memory: Memory, frames: FrameAllocator) -> None:
-        stage, gpa = self.pte(memory, frames, LEAF & ~0x80)
-        assert stage.refusal(gpa, READ) is None
-
-    def test_a_misaligned_superpage(self, memory: Memory, frames: FrameAllocator) -> None:
-        stage, gpa = self.pte(memory, frames, LEAF | 1 << 10, level=1)
-        assert "misaligned" in (stage.refusal(gpa, READ) or "")
-
-    def test_a_superpage(self, memory: Memory, frames: FrameAllocator) -> None:
-        stage, gpa = self.pte(memory, frames, LEAF | 512 << 10, level=1)
-        assert stage.refusal(gpa, READ) is None
-
-    def test_a_table_outside_the_machine(self, memory: Memory, frames: FrameAllocator) -> None:
-        stage, gpa = self.pte(memory, frames, 1, level=2)
-        assert "outside" in (stage.refusal(gpa, READ) or "")
-
-    def test_wide_addresses(self, memory: Memory, frames: FrameAllocator) -> None:
-        assert "63:41" in (Sv39x4(memory, frames).refusal(1 << 41, READ) or "")
 
 
 class TestRam:

@@ -288,7 +288,7 @@ class TestExits:
         assert "get_spec_version (BASE)" in texts[0] and "SBI_SUCCESS, value 0x3000000" in texts[0]
         assert "0x80200000" in texts[0] and "`ecall`" in texts[0]
         assert "SBI_ERR_NOT_SUPPORTED" in texts[2]
-        assert "V=0 in its level 0 PTE" in texts[4] and "gpa 0x80300000" in texts[4]
+        assert "V=0: nothing is mapped here, in the level 0 PTE 0x0 at h:" in texts[4] and "gpa 0x80300000" in texts[4]
         assert "walking the VS-stage tables for gva 0x1000" in texts[5]
         assert "offset 0x0 of virtio console and gives 0x74726976" in texts[6]
         assert "the store of 0x74726976" in texts[7] and "offset 0x70 of virtio console" in texts[7]

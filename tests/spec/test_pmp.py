@@ -154,6 +154,15 @@ def test_after_reset_only_m_mode_may_access() -> None:
     assert bare.one("lw x11, 0(x10)") == 1
 
 
+@pytest.mark.parametrize("rights", [R, X, R | X])
+def test_hlvx_needs_read_and_execute(rights: int) -> None:
+    """norm:hlsv_u_op: what physical memory protection grants must have both."""
+    bare = fresh()
+    bare["pmpaddr0"], bare["pmpcfg0"] = (1 << 54) - 1, NAPOT << 3 | rights
+    bare["hstatus"], bare["x10"] = 1 << 8, DATA
+    assert bare.one("hlvx.hu x11, (x10)") == (None if rights == R | X else 5)
+
+
 def test_locks() -> None:
     """norm: a locked entry keeps its byte and its address, and the address below a locked TOR; R = 0 with W = 1 is not taken."""
     bare = fresh()

@@ -153,3 +153,11 @@ def test_progress_is_told_while_it_compiles(folder: Path, monkeypatch: pytest.Mo
     assert fractions[0] == 0.0
     assert fractions[-1] == 1.0
     assert len(fractions) > 3
+
+
+def test_what_the_key_leaves_out_is_not_compiled() -> None:
+    """Compiled sources must not import the folder whose changes keep the machine."""
+    hidden = ".".join(("rvhv", *build.PLAIN.relative_to(build.PACKAGE).parts))
+    sources = [path for room in build.SOURCES for path in (build.PACKAGE / room).rglob("*.py") if build.PLAIN not in path.parents]
+    assert (build.PLAIN / "recorder.py").is_file() and len(sources) > 50
+    assert [path for path in sources if hidden in path.read_text("utf-8") or "import walks" in path.read_text("utf-8")] == []

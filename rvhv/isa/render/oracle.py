@@ -362,10 +362,12 @@ class OracleMachine:
                 self._require(M if status & MSTATUS_TW else S)
             case "sfence_vma" | "hfence_gvma":
                 self._require(M if status & MSTATUS_TVM else S)
-            case "hfence":
+            case "hfence_vvma":
                 self._require(S)
             case "sfence_inval":
                 self._require(S)
+            case "fence_i":
+                pass
             case "wrs_nto":
                 if self.reservation is not None and not self.pending() & self.csrs.get("mie", 0):
                     self._require(M if status & MSTATUS_TW else U)

@@ -1,0 +1,23 @@
+"""Addresses in words: the nearest symbol before them."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping
+
+FURTHEST = 1 << 16  # bytes behind a symbol that may still be its
+
+
+class Symbols:
+    """Names of addresses, from symbol -> value (`Image.symbols`)."""
+
+    def __init__(self, symbols: Mapping[str, int]) -> None:
+        self._sorted = sorted((value, name) for name, value in symbols.items() if not name.startswith(".L"))
+
+    def place(self, address: int) -> str:
+        """`main+0x8 (0x80200160)`; the bare number where no symbol is near."""
+        at = bisect_right(self._sorted, (address + 1,)) - 1
+        if at < 0 or address - self._sorted[at][0] > FURTHEST:
+            return f"{address:#x}"
+        value, name = self._sorted[at]
+        return f"{name}+{address - value:#x} ({address:#x})" if address > value else f"{name} ({address:#x})"
