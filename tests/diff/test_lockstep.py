@@ -1,0 +1,83 @@
+"""Random programs in lockstep with QEMU: pc, registers and CSRs are the same before every instruction.
+
+RVHV_DIFF_SCALE multiplies the number of programs: RVHV_DIFF_SCALE=50 is an hour's hunt. Without qemu-system-riscv64 nothing runs.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from rvhv.core.registry import ISA
+from rvhv.isa.render.disasm import Disassembler
+from tests.diff.lockstep import NAMES, QEMU, State, differences, ours, theirs
+from tests.diff.states import SCALE, SEED
+from tests.diff.streams import RAM, USER, Stream, stream
+
+PROGRAMS = int(30 * SCALE)
+LIMIT = 1000  # instructions of a program
+AGAIN = 3  # times that QEMU may log a state twice: when it stops before the instruction to look for events
+
+needs_qemu = pytest.mark.skipif(shutil.which(QEMU) is None, reason=f"{QEMU} is not installed: nothing runs in lockstep with it")
+
+
+def text(program: Stream, pc: int) -> str:
+    """The instruction at pc of the program, for messages."""
+    offset = (pc & ~USER if pc >= RAM + USER else pc) - RAM
+    word = int.from_bytes(program.segments[RAM][offset : offset + 4], "little") if offset >= 0 else 0
+    return Disassembler(ISA).text(word)
+
+
+def compare(program: Stream, mine: list[State], folder: Path) -> str:
+    """The first difference, with the instruction before it; "" when there is none."""
+    at, again, last = 0, 0, None
+    states = theirs(program, folder)
+    try:
+        for state in states:
+            if names := differences(mine[at], state):
+                if state == last and again < AGAIN:
+                    again += 1
+                    continue
+                values = (f"{n} {mine[at][NAMES.index(n)]:#x}, QEMU {state[NAMES.index(n)]:#x}" for n in names)
+                return f"{'; '.join(values)} after {text(program, mine[max(0, at - 1)][0])} (state {at})"
+            at, again, last = at + 1, 0, state
+            if at == len(mine):
+                return ""
+        return f"QEMU stopped {len(mine) - at} instructions before the end"
+    finally:
+        states.close()
+
+
+@needs_qemu
+@pytest.mark.parametrize("seed", range(PROGRAMS))
+def test_program(seed: int, tmp_path: Path) -> None:
+    program = stream(seed)
+    mine = ours(program, LIMIT)
+    difference = compare(program, mine, tmp_path)
+    assert not difference, f"{difference}; program {seed}, RVHV_DIFF_SEED={SEED}"
+
+
+@needs_qemu
+def test_a_difference_is_found(tmp_path: Path) -> None:
+    """One wrong bit anywhere is named."""
+    program = stream(0)
+    mine = ours(program, 50)
+    wrong = list(mine[40])
+    wrong[NAMES.index("x10")] ^= 1
+    mine[40] = tuple(wrong)
+    assert compare(program, mine, tmp_path).startswith("x10 ")
+
+
+def test_programs_get_about() -> None:
+    """The programs that CI compares reach every mode, and trap for every reason that they are made for."""
+    causes: set[int] = set()
+    modes: set[tuple[int, int]] = set()
+    for seed in range(30):
+        program = stream(seed)
+        for state in ours(program, LIMIT):
+            modes.add((state[NAMES.index("satp")] >> 60, state[NAMES.index("pc")] >> 30))
+            causes |= {state[NAMES.index("mcause")], state[NAMES.index("scause")]} if state[0] < program.begin else set()
+    assert {(mode, 2) for mode in (0, 8, 9, 10)} | {(mode, 3) for mode in (8, 9, 10)} <= modes
+    assert {1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 15, 1 << 63 | 1, 1 << 63 | 3} <= causes
