@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import selectors
+import shutil
 import subprocess
 from collections.abc import Generator
 from pathlib import Path
@@ -16,6 +17,7 @@ from rvhv.machine.virt import Machine
 from tests.diff.streams import RAM, RAM_SIZE, Stream
 
 QEMU = "qemu-system-riscv64"
+VERSION = "7.2"  # later ones have other options and logs, and other differences from the manual
 OPTIONS = "Zfh svinval svnapot svpbmt zbkb zbkx".split()
 CPU = ",".join(["rv64", *(f"{option}=true" for option in OPTIONS), "pmu-num=0"])
 # what the log lists, in its order: `-d cpu,fpu` of a hart with H
@@ -46,6 +48,14 @@ PC, F0, PRV, TRAP_STEPS = SLOT["pc"], SLOT["f0"], SLOT["prv"], SLOT["trap_steps"
 State = tuple[int, ...]
 PROLOGUE = 1000  # instructions at most
 PATIENCE = 20.0  # seconds without a word from QEMU
+
+
+def missing() -> str:
+    """Why nothing can be compared; "" when it can."""
+    if shutil.which(QEMU) is None:
+        return f"{QEMU} is not installed: nothing runs in lockstep with it"
+    found = subprocess.run([QEMU, "--version"], capture_output=True, text=True).stdout.partition("\n")[0]
+    return "" if f" {VERSION}." in found else f"{found or QEMU} is not {VERSION}: nothing runs in lockstep with it"
 
 
 def ours(program: Stream, limit: int) -> list[State]:
