@@ -46,8 +46,7 @@ LOW_HALF = 0x0293  # of `addi t0, zero, ...`
 UNKNOWN = frozenset({"Zicond", "Zacas", "Zicbom", "Zicboz"})
 # wrs may wait for as long as it likes, wfi until an interrupt; H is not part of these programs
 EXCLUDED = UNKNOWN | {"Zawrs", "System", "Svinval", "H"}
-# ebreak is an item of its own; no c.addi16sp keeps sp; of a word without ones, QEMU 7.2's ctzw counts on in a block of its own
-# (tests/diff/test_qemu.py compares it)
+# ebreak is an item of its own; no c.addi16sp keeps sp; ctzw is compared in tests/diff/test_qemu.py, which knows QEMU's fault
 SPECIAL = frozenset({"ebreak", "c.ebreak", "c.addi16sp", "ctzw"})
 COUNTERS = frozenset({"cycle", "time", "instret", "mcycle", "minstret"})  # they count other things in QEMU: read into x0 only
 PLAIN_CSRS = tuple("fflags frm fcsr sscratch scause stval mscratch mcause mtval".split())  # any value may be written
