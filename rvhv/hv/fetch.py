@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rvhv.cpu.csrs import SV39, SV48, SV57
 from rvhv.hv import registers as r
-from rvhv.hv.gstage import LEVELS, PAGE_SHIFT, PTE_PPN_MASK, PTE_PPN_SHIFT, PTE_R, PTE_V, PTE_X
+from rvhv.hv.gstage import PAGE_SHIFT, PTE_PPN_MASK, PTE_PPN_SHIFT, PTE_R, PTE_V, PTE_X
 
 if TYPE_CHECKING:
     from rvhv.hv.vm import VM
 
-SATP_BARE, SATP_SV39 = 0, 8
+MASK64 = (1 << 64) - 1
+SATP_BARE = 0
+LEVELS = {SV39: 3, SV48: 4, SV57: 5}
+PTE_N, NAPOT_PAGES = 1 << 63, 16  # Svnapot: a leaf of level 0 for 64 KiB
 
 
 def instruction(vm: VM, gva: int) -> int | None:
@@ -35,10 +39,12 @@ def translate(vm: VM, gva: int) -> int | None:
     mode = vsatp >> 60
     if mode == SATP_BARE:
         return gva
-    if mode != SATP_SV39 or (gva >> 38 not in (0, (1 << 26) - 1)):
+    levels = LEVELS[mode]  # vsatp holds no other
+    sign = PAGE_SHIFT + 9 * levels - 1
+    if gva >> sign not in (0, MASK64 >> sign):
         return None
     table = (vsatp & PTE_PPN_MASK) << PAGE_SHIFT
-    for level in range(LEVELS - 1, -1, -1):
+    for level in range(levels - 1, -1, -1):
         slot = table + 8 * (gva >> PAGE_SHIFT + 9 * level & 0x1FF)
         if not vm.ram.covers(slot, 8):
             return None
@@ -47,7 +53,8 @@ def translate(vm: VM, gva: int) -> int | None:
             return None
         ppn = pte >> PTE_PPN_SHIFT & PTE_PPN_MASK
         if pte & (PTE_R | PTE_X):
-            offset = gva & (1 << PAGE_SHIFT + 9 * level) - 1
-            return (ppn << PAGE_SHIFT | offset) if pte & PTE_X else None
+            pages = 1 << 9 * level if level or not pte & PTE_N else NAPOT_PAGES
+            offset = gva & (pages << PAGE_SHIFT) - 1
+            return ((ppn & -pages) << PAGE_SHIFT | offset) if pte & PTE_X else None
         table = ppn << PAGE_SHIFT
     return None
