@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rvhv.bench.emulators import RVHV, Emulator, others, run, rvhv
 from rvhv.bench.figure import Figure, Progress, Spread, figure, spread
-from rvhv.bench.images import MICRO, OPERATIONS, Mode, Test, program
+from rvhv.bench.images import MICRO, OPERATIONS, Mode, Single, program
 
 PTE_WRITES_A_SECOND = 10_000
 
@@ -18,20 +18,20 @@ class Kind:
     """`test` is done `times` times 100,000 times on the others, which may need microseconds for one, and OURS times on rvhv."""
 
     name: str
-    test: Test
-    base: Test
+    test: Single
+    base: Single
     modes: tuple[Mode, ...]
     times: int
 
 
 OURS = 50  # as many as it takes for a few nanoseconds each to stand out from the noise of a process that starts
 LOWER = (Mode.S, Mode.VS)
-REMAPPED = Kind("remapping a page: PTE write, sfence.vma, refill", Test.PTE_WRITES, Test.STORES, LOWER, 10)
+REMAPPED = Kind("remapping a page: PTE write, sfence.vma, refill", Single.PTE_WRITES, Single.STORES, LOWER, 10)
 KINDS = (
-    Kind("trap to M-mode and back", Test.ECALLS, Test.NOPS, LOWER, 5),
-    Kind("sfence.vma of everything", Test.SFENCES, Test.NOPS, LOWER, 10),
-    Kind("hfence.gvma of everything", Test.HFENCES, Test.NOPS, (Mode.M,), 10),
-    Kind("TLB miss: a pointer chase over 16 MiB", Test.MISSES, Test.HITS, LOWER, 30),
+    Kind("trap to M-mode and back", Single.ECALLS, Single.NOPS, LOWER, 5),
+    Kind("sfence.vma of everything", Single.SFENCES, Single.NOPS, LOWER, 10),
+    Kind("hfence.gvma of everything", Single.HFENCES, Single.NOPS, (Mode.M,), 10),
+    Kind("TLB miss: a pointer chase over 16 MiB", Single.MISSES, Single.HITS, LOWER, 30),
     REMAPPED,
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from enum import IntEnum
 from typing import Any
 
@@ -21,7 +22,7 @@ class Mode(IntEnum):
     VS = 2  # Sv39 over Sv39x4
 
 
-class Test(IntEnum):
+class Single(IntEnum):
     """What `bench-micro` does OPERATIONS of in a round; scale is its number of rounds."""
 
     NOPS = 0
@@ -37,15 +38,21 @@ class Test(IntEnum):
 OPERATIONS = 100_000
 
 
-def program(name: str, mode: Mode, scale: int, test: Test = Test.NOPS) -> bytes:
+def program(name: str, mode: Mode, scale: int, test: Single = Single.NOPS) -> bytes:
     """The ELF file of a program that will run in `mode`; 100 is the usual scale, and 1 the least."""
+    data = image_path(PREFIX + name).read_bytes()
+    return with_words(data, {"bench_mode": mode, "bench_scale": scale, "bench_test": test})
+
+
+def with_words(elf: bytes, words: Mapping[str, int]) -> bytes:
+    """An ELF file with other values in the 64-bit words of these symbols."""
     from elftools.elf.elffile import ELFFile
 
-    data = bytearray(image_path(PREFIX + name).read_bytes())
-    elf = ELFFile(io.BytesIO(bytes(data)))
-    symbols: Any = elf.get_section_by_name(".symtab")
-    for symbol, value in (("bench_mode", mode), ("bench_scale", scale), ("bench_test", test)):
+    file = ELFFile(io.BytesIO(elf))
+    symbols: Any = file.get_section_by_name(".symtab")
+    data = bytearray(elf)
+    for symbol, value in words.items():
         (entry,) = symbols.get_symbol_by_name(symbol)
-        (offset,) = elf.address_offsets(entry["st_value"], WORD_BYTES)
+        (offset,) = file.address_offsets(entry["st_value"], WORD_BYTES)
         data[offset : offset + WORD_BYTES] = int(value).to_bytes(WORD_BYTES, "little")
     return bytes(data)

@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rvhv.bench import bare, commands, costs, vms
+from rvhv.bench import PARTS, bare, commands, costs, vms
 from rvhv.bench.costs import Cost
 from rvhv.bench.emulators import others, rvhv
 from rvhv.bench.figure import Figure, Progress
 from rvhv.bench.side_by_side import Comparison, compare
 
-PARTS = ("programs", "costs", "vms", "commands")
 SHARES = {"programs": 0.7, "costs": 0.2, "vms": 0.05, "commands": 0.05}  # of the time, about
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rvhv.bench import PARTS
 from rvhv.cli.group import traceback_option
 from rvhv.cli.progress import LateBar, ensure_compiled
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from rvhv.bench.report import Report
     from rvhv.bench.side_by_side import Comparison
 
-PARTS = ("programs", "costs", "vms", "commands")
 DEFAULT_ROUNDS = 3
 USUAL_SCALE = 100
 MODES = "S: Sv39; VS: Sv39 over Sv39x4; both in pages of 4 KiB. ±: half the distance from the least sample to the greatest"
