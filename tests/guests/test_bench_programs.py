@@ -11,6 +11,7 @@ import pytest
 from rvhv.bench.emulators import QEMU, others, run
 from rvhv.bench.images import OPERATIONS, PROGRAMS, Mode, Single, program, with_words
 from rvhv.boot.loader import Software, prepare
+from rvhv.cli.main import main
 from rvhv.core.memory import Memory as BareMemory
 from rvhv.core.registry import ISA
 from rvhv.cpu.state import SLOT, Exit
@@ -113,3 +114,10 @@ def test_where_there_is_no_board_it_ends_by_htif(expected: int, tohost: int) -> 
 @pytest.mark.parametrize("name", [name for name in PROGRAMS if name != "memory"])
 def test_the_same_on_qemu(name: str, mode: Mode, tmp_path: Path) -> None:
     assert run(others()[0], program(name, mode, 1), tmp_path) is not None
+
+
+@pytest.mark.usefixtures("compiled")
+def test_by_hand(capfd: pytest.CaptureFixture[str]) -> None:
+    """`rvhv boot` knows the programs by name, and unchanged they run for some seconds."""
+    assert main(["boot", "bench-nbody", "--max-steps", "1M"]) == 1
+    assert "the 1,000,000 steps of --max-steps are used up" in capfd.readouterr().err
