@@ -26,12 +26,12 @@ class Kind:
 
 OURS = 50  # as many as it takes for a few nanoseconds each to stand out from the noise of a process that starts
 LOWER = (Mode.S, Mode.VS)
-REMAPPED = Kind("remapping a page: PTE write, sfence.vma, refill", Single.PTE_WRITES, Single.STORES, LOWER, 10)
+REMAPPED = Kind("remapping a page: PTE write, sfence.vma, refill", Single.PTE_WRITES, Single.STORES, LOWER, 3)
 KINDS = (
-    Kind("trap to M-mode and back", Single.ECALLS, Single.NOPS, LOWER, 5),
-    Kind("sfence.vma of everything", Single.SFENCES, Single.NOPS, LOWER, 10),
-    Kind("hfence.gvma of everything", Single.HFENCES, Single.NOPS, (Mode.M,), 10),
-    Kind("TLB miss: a pointer chase over 16 MiB", Single.MISSES, Single.HITS, LOWER, 30),
+    Kind("trap to M-mode and back", Single.ECALLS, Single.NOPS, LOWER, 3),
+    Kind("sfence.vma of everything", Single.SFENCES, Single.NOPS, LOWER, 3),
+    Kind("hfence.gvma of everything", Single.HFENCES, Single.NOPS, (Mode.M,), 3),
+    Kind("TLB miss: a pointer chase over 16 MiB", Single.MISSES, Single.HITS, LOWER, 20),
     REMAPPED,
 )
 
