@@ -79,7 +79,8 @@ def _show(report: Report) -> None:
 
     console = rich_console(sys.stdout)
     print("; ".join((report.computer, *report.versions.values())))
-    print(MODES)
+    if report.programs or report.costs:
+        print(MODES)
     for table in (_programs(report.programs, list(report.versions)), _costs(report.costs, list(report.versions))):
         if table is not None:
             show(console, table)
