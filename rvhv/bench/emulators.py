@@ -43,10 +43,9 @@ class Run:
 
 
 def rvhv() -> Emulator:
-    from rvhv import __version__
-
-    boot = [sys.executable, "-m", "rvhv", "boot", "--memory", f"{RAM_MIB}M", "--json"]
-    return Emulator(RVHV, f"{RVHV} {__version__}", lambda elf: [*boot, str(elf)])
+    program = [sys.executable, "-m", "rvhv"]
+    boot = [*program, "boot", "--memory", f"{RAM_MIB}M", "--json"]
+    return Emulator(RVHV, _version(*program, "--version"), lambda elf: [*boot, str(elf)])
 
 
 def others() -> list[Emulator]:
@@ -62,8 +61,8 @@ def others() -> list[Emulator]:
     return found
 
 
-def _version(program: str, option: str) -> str:
-    done = subprocess.run([program, option], capture_output=True, text=True, timeout=60)
+def _version(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     first = (done.stdout + done.stderr).splitlines()[0]
     return first.partition(" (")[0]
 
