@@ -66,6 +66,7 @@ def test_an_image_starts_in_s_mode_under_the_builtin_firmware(tmp_path: Path) ->
     machine, _ = start(Software(image=image), harts=2)
     assert slots(machine, "pc", "prv", "x10", "satp", "m_hook") == [KERNEL, Prv.S, 0, 0, 1]
     assert machine.run(1000) is False
+    assert machine.harts[0].read_csr("menvcfg") >> 61 == 7  # STCE, PBMTE and ADUE, as the tree says
     assert machine.end is not None and machine.end.reason == "powered off"
 
 
