@@ -7,7 +7,7 @@ from rvhv.cpu.frames import note_code
 from rvhv.cpu.njit import jit, ld16
 from rvhv.cpu.slots import CODE_FRAME, I64, U64
 
-U0, U1, U2, U3, U5, U8, U12, U16, U31, U32, U63 = (U64(n) for n in (0, 1, 2, 3, 5, 8, 12, 16, 31, 32, 63))
+U0, U1, U2, U3, U4, U8, U12, U16, U31, U32, U63 = (U64(n) for n in (0, 1, 2, 3, 4, 8, 12, 16, 31, 32, 63))
 BYTE = U64(0xFF)
 OPCODE5 = U64(31)
 LOW32 = U64(0xFFFF_FFFF)
@@ -62,19 +62,22 @@ def decode_long(tab, insn):  # type: ignore[no-untyped-def]
 
 
 @jit
+def decode_word(ram, tab, frame, offset):  # type: ignore[no-untyped-def]
+    """The predecoded word of the instruction at `offset` of a frame; it may be OP_CROSS."""
+    first = ld16(ram, (frame << U12) + offset)
+    if first & U3 != U3:
+        return tab[first]
+    if offset == LAST_HALFWORD:
+        return OP_CROSS
+    return decode_long(tab, first | (ld16(ram, (frame << U12) + offset + U2) << U16))
+
+
+@jit
 def decode_at(st, ram, fr, code, tab, base, at):  # type: ignore[no-untyped-def]
     """Predecode the instruction of slot `at` of the page at `base`; the slot and the result may be OP_CROSS."""
     frame = code[base + CODE_FRAME]
     offset = (at - base) << U1
-    first = ld16(ram, (frame << U12) + offset)
-    if first & U3 != U3:
-        word = tab[first]
-        note_code(st, fr, frame, offset, U2)
-    elif offset == LAST_HALFWORD:
-        word = OP_CROSS
-        note_code(st, fr, frame, offset, U2)
-    else:
-        word = decode_long(tab, first | (ld16(ram, (frame << U12) + offset + U2) << U16))
-        note_code(st, fr, frame, offset, U5 - U1)
+    word = decode_word(ram, tab, frame, offset)
+    note_code(st, fr, frame, offset, U4 if (word >> HALFWORDS_SHIFT) & U3 == U2 else U2)
     code[at] = word
     return word

@@ -278,7 +278,7 @@ u64_array_at, u8_array_at = _array_at(types.uint64), _array_at(types.uint8)
 
 
 # the interpreter's loop keeps its registers to itself: what it calls off the hot path stays out of it (three times faster)
-APART = ("interpret", "exec_", "decode_at", "fetch_cross", "load_slow", "store_slow", "illegal")
+APART = ("interpret", "exec_", "decode_at", "fetch_cross", "load_slow", "store_slow", "illegal", "find_stop")
 
 
 CODEGEN_LEVEL = 2

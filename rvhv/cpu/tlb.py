@@ -25,6 +25,7 @@ from rvhv.cpu.slots import (
     PRV,
     PRV_M,
     SATP,
+    STOP_TAG,
     TLB_ADDEND,
     TLB_BASE,
     TLB_DATA,
@@ -172,13 +173,15 @@ def withdraw_write(st, frame):  # type: ignore[no-untyped-def]
 
 
 @jit
-def fill_data(st, gva, offset, readable, writable, flagged):  # type: ignore[no-untyped-def]
-    """Cache a translation of the page of `gva` to RAM offset `offset` with what both stages allow."""
+def fill_data(st, gva, offset, readable, writable, flagged, stops):  # type: ignore[no-untyped-def]
+    """Cache a translation of the page of `gva` to RAM offset `offset` with what both stages allow. `stops`: something on
+    the page may stop, and no access may hit."""
     page = gva & PAGE
+    tag = page | STOP_TAG if stops else page
     at = st[TLB_DATA] + ((gva >> U12) & st[TLB_MASK]) * DATA_WORDS
-    st[at + TLB_R] = page if readable else NO_TAG
-    st[at + TLB_W] = page if writable and not flagged else NO_TAG
-    st[at + TLB_W_FLAGGED] = page if writable and flagged else NO_TAG
+    st[at + TLB_R] = tag if readable else NO_TAG
+    st[at + TLB_W] = page if writable and not flagged and not stops else NO_TAG
+    st[at + TLB_W_FLAGGED] = tag if writable and (flagged or stops) else NO_TAG
     st[at + TLB_ADDEND] = (offset & PAGE) - page
 
 
