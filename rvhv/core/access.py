@@ -33,6 +33,8 @@ from rvhv.cpu.slots import (
     STOP_TAG,
     STOPS_DATA,
     STOPS_EXEC,
+    STOPS_HIGH,
+    STOPS_LOW,
     TLB_ADDEND,
     TLB_DATA,
     TLB_MASK,
@@ -46,8 +48,8 @@ from rvhv.cpu.slots import (
     WALK_RIGHTS,
     WALK_SPA,
 )
-from rvhv.cpu.stops import CLEAR, UNKNOWN, check_data, check_fetch, check_physical, mark_page, page_stops
-from rvhv.cpu.tlb import fill_data, fill_fetch, flush_all
+from rvhv.cpu.stops import check_data, check_fetch, check_physical, mark_page, page_may_stop
+from rvhv.cpu.tlb import fill_data, fill_fetch, fill_stopping, flush_all
 from rvhv.cpu.trap import CAUSE_MISALIGNED_LOAD, CAUSE_MISALIGNED_STORE, set_address_trap
 from rvhv.hext.two_stage import VIA_DATA, access_device, data_mode, note_offset, refuse_device, translate_data, translate_fetch
 
@@ -81,31 +83,39 @@ def locate(st, ram, fr, code, va, size, access, kinds, via):  # type: ignore[no-
         entry = st[TLB_DATA] + ((va >> U12) & st[TLB_MASK]) * DATA_WORDS
         tag = st[entry + TLB_R] if access == ACCESS_R else st[entry + TLB_W_FLAGGED]
         if via == VIA_DATA and tag == (va & PAGE) | STOP_TAG:
-            st[WALK_SPA], st[WALK_GPA] = va + st[entry + TLB_ADDEND] + st[RAM_BASE], NO_GPA
-            return check_physical(st, st[WALK_SPA], NO_GPA, size, kinds, prv, virtual)
+            gpa = st[entry + TLB_W]
+            st[WALK_GPA] = gpa if gpa == NO_GPA else (gpa & PAGE) | (va & PAGE_OFFSET)
+            st[WALK_SPA] = va + st[entry + TLB_ADDEND] + st[RAM_BASE]
+            return check_physical(st, st[WALK_SPA], st[WALK_GPA], size, kinds, prv, virtual)
     fault = translate_data(st, ram, fr, code, va, size, access, via)
     st[WALK_GPA] = st[TRAP_GPA] if virtual != U0 else NO_GPA
-    stops = CLEAR
+    stops = False
     if st[STOPS_DATA] != U0 and (fault == FAULT_NONE or fault == FAULT_MMIO):
         stopped = check_physical(st, st[WALK_SPA], st[WALK_GPA], size, kinds, prv, virtual)
         if stopped != FAULT_NONE:
             return stopped
-        stops = page_stops(st, va, st[WALK_SPA], st[WALK_GPA], prv, virtual)
-    if fault == FAULT_NONE and via == VIA_DATA and st[WALK_RIGHTS] & IN_PART == U0 and stops != UNKNOWN:
+        stops = page_may_stop(st, va, st[WALK_SPA], st[WALK_GPA], prv, virtual)
+    if fault == FAULT_NONE and via == VIA_DATA and st[WALK_RIGHTS] & IN_PART == U0:
         offset = st[WALK_SPA] - st[RAM_BASE]
-        flagged = fr[(offset >> U12) * FRAME_WORDS + FRAME_FLAGS] != U0
-        rights = st[WALK_RIGHTS]
-        fill_data(st, va, offset, rights & ACCESS_R != U0, rights & ACCESS_W != U0, flagged, stops != CLEAR)
+        readable, writable = st[WALK_RIGHTS] & ACCESS_R != U0, st[WALK_RIGHTS] & ACCESS_W != U0
+        if stops:
+            fill_stopping(st, va, offset, readable, writable, st[WALK_GPA])
+        else:
+            flagged = fr[(offset >> U12) * FRAME_WORDS + FRAME_FLAGS] != U0
+            fill_data(st, va, offset, readable, writable, flagged)
     return fault
 
 
 @jit
 def check_stops(st, va, size, kinds, via):  # type: ignore[no-untyped-def]
     """Triggers and watchpoints on the virtual addresses of a data access, before anything else is looked at."""
-    if st[STOPS_DATA] == U0:
+    last = va + size - U1
+    if last < va:
+        last = ~U0  # an access around the end of the address space faults there
+    if st[STOPS_DATA] == U0 or va > st[STOPS_HIGH] or last < st[STOPS_LOW]:
         return FAULT_NONE
     prv, virtual = data_mode(st, via)
-    return check_data(st, va, size, kinds, prv, virtual)
+    return check_data(st, va, last, kinds, prv, virtual)
 
 
 @jit

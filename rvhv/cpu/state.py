@@ -55,7 +55,9 @@ HART_NAMES = (
     # stops: the guest's triggers and the host's breakpoints and watchpoints, a table below (`rvhv.cpu.stops`)
     *"stops_epoch stops_seen".split(),  # counts changes to what may stop, and the count that is in effect
     *"stops_watches stops_end".split(),  # entries: the host's watchpoints end at one, its breakpoints at the other
-    *"stops_data stops_exec".split(),  # how many entries there are for data and for execution; 0: nothing is looked at
+    # how many entries there are for data and for execution, and of these how many are the guest's, and of physical addresses
+    *"stops_data stops_exec stops_triggers stops_physical".split(),  # 0: nothing is looked at
+    *"stops_low stops_high".split(),  # between these addresses lie all that are virtual and for data
     "exec_epoch",  # counts changes to where execution may stop
     "stopped",  # ACCESS bits of the stops that the instruction at pc has already had; it goes on as if they were not there
     *"stop_entry stop_kind stop_address stop_pc stop_steps".split(),  # the last one; steps: the VCPU's then
@@ -94,8 +96,8 @@ DATA_WORDS = 4
 TLB_R, TLB_W, TLB_ADDEND, TLB_W_FLAGGED = range(DATA_WORDS)
 FETCH_WORDS = 2  # X tag, index of the page's first predecoded instruction
 NO_TAG = (1 << 64) - 1
-# beside a page's address in an R tag or a flagged W tag: something on the page may stop, so that no access hits; the slow path
-# still knows the translation
+# beside a page's address in an R tag and a flagged W tag: something on the page may stop, so that no access hits. The slow path
+# still knows the translation: the W tag is the guest physical address with the same bit, or NO_TAG
 STOP_TAG = 1 << 11
 NO_GPA = (1 << 64) - 1
 NO_RESERVATION = (1 << 64) - 1

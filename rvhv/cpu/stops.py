@@ -56,7 +56,11 @@ from rvhv.cpu.slots import (
     STOPS_END,
     STOPS_EPOCH,
     STOPS_EXEC,
+    STOPS_HIGH,
+    STOPS_LOW,
+    STOPS_PHYSICAL,
     STOPS_SEEN,
+    STOPS_TRIGGERS,
     STOPS_WATCHES,
     TDATA1_0,
     TDATA2_0,
@@ -83,7 +87,6 @@ HIT, HIT0 = U64(triggers.HIT), U64(triggers.HIT0)
 TDATA1_KINDS = U64(triggers.LOAD | triggers.STORE | triggers.EXECUTE)
 TDATA1_MODES, MODES_UP = U64(triggers.U_MODE | triggers.S_MODE | triggers.M_MODE), MODES_SHIFT - U64(3)
 TDATA1_V_MODES, V_MODES_DOWN = U64(triggers.VU_MODE | triggers.VS_MODE), U64(23) - (MODES_SHIFT + U64(4))
-CLEAR, KNOWN, UNKNOWN = U0, U1, U2  # of page_stops
 
 
 @jit
@@ -131,6 +134,8 @@ def may_fire(st):  # type: ignore[no-untyped-def]
 @jit
 def fire(st, kinds, low, high, prv, virtual):  # type: ignore[no-untyped-def]
     """The guest's triggers: FAULT_TRAP when one matches. norm: each that does says so; tval is the access's address."""
+    if st[STOPS_TRIGGERS] == U0:
+        return FAULT_NONE
     i = find_stop(st, U0, TRIGGERS, kinds, VIRTUAL, low, high, prv, virtual)
     if i == TRIGGERS or not may_fire(st):
         return FAULT_NONE
@@ -156,11 +161,8 @@ def stop(st, entry, kinds, address):  # type: ignore[no-untyped-def]
 
 
 @jit
-def check_data(st, va, size, kinds, prv, virtual):  # type: ignore[no-untyped-def]
-    """Before a data access made as (prv, virtual) is translated: FAULT_NONE, FAULT_STOP or FAULT_TRAP."""
-    last = va + size - U1
-    if last < va:
-        last = ~U0  # an access around the end of the address space faults there
+def check_data(st, va, last, kinds, prv, virtual):  # type: ignore[no-untyped-def]
+    """Before a data access to bytes va to last, made as (prv, virtual), is translated: FAULT_NONE, FAULT_STOP or FAULT_TRAP."""
     if not passes(st, DATA):
         end = st[STOPS_WATCHES]
         entry = find_stop(st, TRIGGERS, end, kinds, VIRTUAL, va, last, prv, virtual)
@@ -172,7 +174,7 @@ def check_data(st, va, size, kinds, prv, virtual):  # type: ignore[no-untyped-de
 @jit
 def check_physical(st, spa, gpa, size, kinds, prv, virtual):  # type: ignore[no-untyped-def]
     """Before the part of a data access that lies on one page is made: FAULT_NONE or FAULT_STOP."""
-    if passes(st, DATA):
+    if st[STOPS_PHYSICAL] == U0 or passes(st, DATA):
         return FAULT_NONE
     end = st[STOPS_WATCHES]
     entry = find_stop(st, TRIGGERS, end, kinds, STOP_HOST_PHYSICAL, spa, spa + size - U1, prv, virtual)
@@ -186,19 +188,18 @@ def check_physical(st, spa, gpa, size, kinds, prv, virtual):  # type: ignore[no-
 
 
 @jit
-def page_stops(st, va, spa, gpa, prv, virtual):  # type: ignore[no-untyped-def]
-    """How a page of data may be cached: CLEAR, as ever; KNOWN, with tags that nothing hits; UNKNOWN, not at all, because the
-    gpa is needed too."""
+def page_may_stop(st, va, spa, gpa, prv, virtual):  # type: ignore[no-untyped-def]
+    """Whether a data access to the page may stop: then it is cached with tags that nothing hits."""
     end = st[STOPS_WATCHES]
-    if gpa != NO_GPA:
-        found = find_stop(st, TRIGGERS, end, DATA, STOP_GUEST_PHYSICAL, gpa & PAGE, gpa | PAGE_OFFSET, prv, virtual)
-        if found != end:
-            return UNKNOWN
     if find_stop(st, U0, end, DATA, VIRTUAL, va & PAGE, va | PAGE_OFFSET, prv, virtual) != end:
-        return KNOWN
+        return True
+    if st[STOPS_PHYSICAL] == U0:
+        return False
     if find_stop(st, TRIGGERS, end, DATA, STOP_HOST_PHYSICAL, spa & PAGE, spa | PAGE_OFFSET, prv, virtual) != end:
-        return KNOWN
-    return CLEAR
+        return True
+    if gpa == NO_GPA:
+        return False
+    return find_stop(st, TRIGGERS, end, DATA, STOP_GUEST_PHYSICAL, gpa & PAGE, gpa | PAGE_OFFSET, prv, virtual) != end
 
 
 @jit
@@ -260,16 +261,29 @@ def arm(st):  # type: ignore[no-untyped-def]
     """Have changes to the triggers and to the host's entries take effect. The caller flushes the TLB, and where this returns
     True, because execution entries came or went, gives up decoded code."""
     data, execution = st[STOPS_WATCHES] - TRIGGERS, st[STOPS_END] - st[STOPS_WATCHES]
+    armed, physical = U0, U0
     i = U0
     while i < TRIGGERS:
         kinds = set_trigger_entry(st, i)
+        if kinds != U0:
+            armed += U1
         if kinds & DATA != U0:
             data += U1
         if kinds & ACCESS_X != U0:
             execution += U1
         i += U1
+    low, high = ~U0, U0
+    i = U0
+    while i < st[STOPS_WATCHES]:
+        at = STOPS_BASE + i * STOP_WORDS
+        if st[at] & STOP_SPACE != VIRTUAL:
+            physical += U1
+        elif st[at] & DATA != U0:
+            low, high = min(low, st[at + STOP_LOW]), max(high, st[at + STOP_HIGH])
+        i += U1
+    st[STOPS_LOW], st[STOPS_HIGH] = low, high
     changed = st[STOPS_EXEC] != U0 or execution != U0
-    st[STOPS_DATA], st[STOPS_EXEC] = data, execution
+    st[STOPS_DATA], st[STOPS_EXEC], st[STOPS_TRIGGERS], st[STOPS_PHYSICAL] = data, execution, armed, physical
     st[STOPS_SEEN] = st[STOPS_EPOCH]
     if changed:
         st[EXEC_EPOCH] += U1

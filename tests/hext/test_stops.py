@@ -109,6 +109,18 @@ def test_a_failing_instruction_of_a_watched_page_still_traps(bare: Bare) -> None
         assert bare["mcause"] == cause
 
 
+def test_what_is_withdrawn_from_a_frame_gives_nothing_to_a_watched_page(bare: Bare) -> None:
+    """A read-only page that is its own guest physical and host page, watched; then its frame gets a flag."""
+    guest(bare)
+    bare.memory.write_u64(VS_ROOT + 8 * (BASE >> 30), BASE >> 30 << 28 | RWXUAD & ~(16 | 4))
+    bare.hart.stops.add_watchpoint(DATA + 64, 1, READ, space=Space.GUEST_PHYSICAL)
+    bare["x8"] = DATA
+    bare.load("ld x5, 0(x8)")
+    bare.hart.run(1)
+    bare.hart.watch(DATA)
+    assert bare.one("sd x5, 0(x8)") == 15
+
+
 def test_hlv_and_hsv(bare: Bare) -> None:
     """A hypervisor's accesses on behalf of its guest, by every address."""
     guest(bare)
