@@ -32,7 +32,9 @@ from rvhv.isa.rows import FLOAT_OPERANDS, REGISTER_OPERANDS, Csr, Insn, Registry
 HEADER = '''"""Generated from the rows by rvhv.core.source; do not edit."""
 import numpy as np
 
-from rvhv.core.access import amo_begin, amocas_q, fetch_cross, load_reserved, load_slow, store_conditional, store_slow
+from rvhv.core.access import (
+    amo_begin, amocas_q, fetch_cross, fetch_marked, load_reserved, load_slow, store_conditional, store_slow,
+)
 from rvhv.core.cache_blocks import cache_block
 from rvhv.core.privileged import (
     csr_exists, csr_is_plain, csr_is_stored, csr_reach, csr_row, csr_word, ebreak, ecall, fence_i, hfence_gvma, hfence_vvma,
@@ -51,8 +53,8 @@ from rvhv.cpu.njit import (
     brev, bswap, clz, cpop, ctz, jit, ld8, ld16, ld32, ld64, mulh, mulhsu, mulhu, sdiv, srem, st8, st16, st32, st64, udiv, urem,
 )
 from rvhv.cpu.slots import (
-    CODE_FRAME, F0, FAULT_CROSS, FAULT_MMIO, FAULT_NONE, FAULT_REFRESH, FAULT_STORED, FAULT_TRAP, FAULT_WATCH, FAULT_WFI, LEFT,
-    PC, RAW, RAW_PACKED, TLB_DATA, TLB_FETCH, TLB_MASK, VALUE, WALK_SPA,
+    CODE_FRAME, F0, FAULT_CROSS, FAULT_MMIO, FAULT_NONE, FAULT_REFRESH, FAULT_STOP, FAULT_STORED, FAULT_TRAP, FAULT_WATCH,
+    FAULT_WFI, LEFT, PC, RAW, RAW_PACKED, TLB_DATA, TLB_FETCH, TLB_MASK, VALUE, WALK_SPA,
 )
 
 U64, I64, I32, I16, I8 = np.uint64, np.int64, np.int32, np.int16, np.int8
@@ -439,6 +441,13 @@ def interpret(st, ram, fr, code, tab):
                 target = st[PC]
                 fault = FAULT_CROSS
                 continue
+            if op == U64(4):
+                fault, w = fetch_marked(st, ram, tab, base, code, pva + ((ci - base) << U64(1)))
+                if fault != FAULT_NONE:
+                    st[PC] = pva + ((ci - base) << U64(1))
+                    st[LEFT] = left
+                    return fault
+                op = w & U64(0x3fff)
             if op == U64(2):
                 fault, insn, w = fetch_cross(st, ram, fr, tab, base, code, st[PC])
                 if fault != FAULT_NONE:
@@ -461,7 +470,7 @@ INTERPRETER_END = '''
             target = pva + ((ci - base + ((w >> U64(14)) & U64(3))) << U64(1))
             fault = FAULT_CROSS
             continue
-        if fault == FAULT_TRAP or fault == FAULT_MMIO:
+        if fault == FAULT_TRAP or fault == FAULT_MMIO or fault == FAULT_STOP:
             st[PC] = pva + ((ci - base) << U64(1))
             st[RAW_PACKED] = w
             if ci - base < U64(2047) or (w >> U64(14)) & U64(3) == U64(1):

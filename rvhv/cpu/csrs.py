@@ -258,9 +258,6 @@ def add_rows(isa: Registry) -> None:
         csr(f"pmpcfg{i}", 0x3A0 + i, writes=((f"pmpcfg{i}", pmpcfg_write(f"pmpcfg{i}")), next_epoch))
     for i in range(PMP_ENTRIES):
         csr(f"pmpaddr{i}", 0x3B0 + i, writes=((f"pmpaddr{i}", pmpaddr_write(i)), next_epoch))
-    # no triggers: tselect names none, and the type in tdata1 says so
-    for i, name in enumerate(("tselect", "tdata1", "tdata2", "tdata3")):
-        constant(name, 0x7A0 + i)
     for n in range(3, 32):
         constant(f"mhpmcounter{n}", 0xB00 + n)
         constant(f"mhpmevent{n}", 0x320 + n)

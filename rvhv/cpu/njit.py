@@ -279,6 +279,8 @@ u64_array_at, u8_array_at = _array_at(types.uint64), _array_at(types.uint8)
 
 # the interpreter's loop keeps its registers to itself: what it calls off the hot path stays out of it (three times faster)
 APART = ("interpret", "exec_", "decode_at", "fetch_cross", "load_slow", "store_slow", "illegal")
+# and what is rarely done is compiled once, whoever calls it
+RARE = ("find_stop", "check_data", "check_physical", "check_fetch", "page_may_stop", "mark_page", "fill_stopping")
 
 
 CODEGEN_LEVEL = 2
@@ -364,7 +366,7 @@ def compile_entry(entry: Any, door: str) -> bytes:
     words = {word.name.lower(): word.value for word in Context}
     module.link_in(llvm.parse_assembly(DOOR.format(target=f'"{target}"', door=door, **words)))
     for function in module.functions:
-        if any(name in function.name for name in APART):
+        if any(name in function.name for name in (*APART, *RARE)):
             function.add_function_attribute("noinline")
         if function.name != door and not function.is_declaration:
             function.linkage = "internal"

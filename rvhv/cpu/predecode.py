@@ -29,6 +29,7 @@ class Special(IntEnum):
     PAGE_END = 1  # the two marks after a page's last halfword
     CROSS = 2  # a four-byte instruction whose second half is on the next page: fetched anew each time
     ILLEGAL = 3
+    STOP = 4  # execution may stop here: looked at, and decoded, each time
 
 
 FIRST_OP = len(Special)
