@@ -51,7 +51,9 @@ def entry_rights(config, prv):  # type: ignore[no-untyped-def]
         return ALL_RIGHTS
     rights = U0
     if config & PMP_R != U0:
-        rights |= ACCESS_R | ACCESS_HLVX  # norm: HLVX reads, as far as protection is concerned
+        rights |= ACCESS_R
+        if config & PMP_X != U0:
+            rights |= ACCESS_HLVX  # norm:hlsv_u_op: it takes both here
     if config & PMP_W != U0:
         rights |= ACCESS_W
     if config & PMP_X != U0:

@@ -22,6 +22,8 @@ ARCH_NAMES = (
     *(f"pmpaddr{i}" for i in range(16)),
     *"stvec scounteren senvcfg sscratch sepc scause stval satp stimecmp".split(),
     *"hstatus hedeleg hideleg hvip hcounteren henvcfg htimedelta htval htinst hgatp hgeie".split(),
+    "hgeip",  # level of the guest external interrupt lines; nothing but a test drives them yet
+    *(f"{level}stateen{i}" for level in "mh" for i in range(4)),
     *"vsstatus vstvec vsscratch vsepc vscause vstval vsatp vstimecmp".split(),
     "reservation",  # spa of the LR reservation, or NO_RESERVATION
     "reservation_size",

@@ -43,11 +43,13 @@ def host_guests(hart: Hart) -> None:
     write("mideleg", r.S_INTERRUPTS | r.VS_INTERRUPTS | r.SGEIP)
     write("mcounteren", COUNTERS)
     write("menvcfg", r.field("menvcfg", "STCE"))
+    write("mstateen0", (1 << 64) - 1)
     # HS-mode's part
     write("hedeleg", GUEST_EXCEPTIONS)
     write("hideleg", r.VS_INTERRUPTS)
     write("hcounteren", COUNTERS)
     write("henvcfg", r.field("henvcfg", "STCE"))
+    write("hstateen0", r.field("hstateen0", "ENVCFG"))  # senvcfg is in a VCPU's block
     write("htimedelta", 0)
     write("vstimecmp", (1 << 64) - 1)  # no timer interrupt before the guest asks for one
     write("hstatus", hart.read_csr("hstatus") | r.VTW)  # a guest's wfi gives way instead of stalling the hart
