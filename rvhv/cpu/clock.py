@@ -62,7 +62,9 @@ def instret_now(st):  # type: ignore[no-untyped-def]
 
 @jit
 def pending_now(st):  # type: ignore[no-untyped-def]
-    """mip as it reads: software's bits, the lines, hvip, the guests' lines, and what the comparisons of the machine timer and of Sstc say now."""
+    """mip as it reads: software's bits, the lines, hvip, the guests' lines, and what the comparisons of the machine timer and
+    of Sstc say now.
+    """
     now = time_now(st)
     pending = st[MIP] | st[IRQ_LINES] | st[HVIP]
     if now >= st[MTIMECMP]:

@@ -54,8 +54,8 @@ def _keep(slot: str, mask: E) -> E:
 def add_rows(isa: Registry) -> None:
     csr = isa.csr
 
-    csr("hstatus", 0x600, bits("GVA", 6), bits("SPV", 7), bits("SPVP", 8), bits("HU", 9), bits("VGEIN", 17, 12, warl=_vgein), bits("VTVM", 20), bits("VTW", 21),
-        bits("VTSR", 22), bits("VSXL", 33, 32, fixed=2))  # fmt: skip
+    csr("hstatus", 0x600, bits("GVA", 6), bits("SPV", 7), bits("SPVP", 8), bits("HU", 9), bits("VGEIN", 17, 12, warl=_vgein),
+        bits("VTVM", 20), bits("VTW", 21), bits("VTSR", 22), bits("VSXL", 33, 32, fixed=2))  # fmt: skip
     csr("hedeleg", 0x602, writes=(("hedeleg", value & HEDELEG_WRITABLE),), plain=True)
     csr("hideleg", 0x603, writes=(("hideleg", value & VS_INTERRUPTS),))
     csr("hie", 0x604, read=leaf("mie") & HS_INTERRUPTS, writes=(("mie", _keep("mie", const(HS_INTERRUPTS))),))

@@ -10,6 +10,7 @@ import ast
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,7 @@ def missing_code(reference: str) -> str | None:
     return None if symbol in _symbols(file) else f"rvhv/{path} has no {symbol}"
 
 
+@cache
 def _symbols(file: Path) -> set[str]:
     found = set()
     for node in ast.walk(ast.parse(file.read_text("utf-8"))):

@@ -61,6 +61,16 @@ def test_vsatp_with_any_mode(bare: Bare, mode: int) -> None:
         assert bare["vsatp"] == (value if mode in SUPPORTED else 0)
 
 
+@rule("norm:vstvec_img", "norm:vstvec_sz_acc_op")
+def test_vstvec(bare: Bare) -> None:
+    """BASE and MODE; a reserved MODE stays as it was."""
+    for mode in range(4):
+        for before in (0, 1):
+            bare["vstvec"] = before
+            bare["vstvec"] = MASK64 & ~3 | mode
+            assert bare["vstvec"] == MASK64 & ~3 | (mode if mode < 2 else before)
+
+
 @rule("norm:vsatp_sz_acc_op")
 def test_vsatp_has_all_asid_bits(bare: Bare) -> None:
     bare["vsatp"] = 8 << 60 | ASID | PPN
