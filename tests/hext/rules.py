@@ -1,4 +1,5 @@
-"""The normative rules of the "H" chapter: the list (rules.toml), who implements and who tests each, and the page that says so.
+"""The normative rules of the "H" chapter and of two that belong to it: the list (rules.toml), who implements and who tests
+each, and the page that says so.
 
 `@rule("norm:...")` on a test names the rules that it checks. The list is the project's own: tags as the ISA manual has them,
 and what each asks for in our words. `pytest tests/hext/test_rules.py --update-golden` writes docs/h-extension.md anew.
@@ -103,8 +104,9 @@ def _symbols(file: Path) -> set[str]:
 HEAD = """# The H extension, rule by rule
 
 The normative rules of the chapter '"H" Extension for Hypervisor Support' of the RISC-V ISA manual (privileged
-architecture), by section: the manual's tag and what it asks for in our words; the code (rows of CSRs, instructions and
-causes, and functions beneath `rvhv/`); the tests beneath `tests/hext/`. A rule without code or without a test says why.
+architecture), by section, and at the end those of Smstateen and of Sha: the manual's tag and what it asks for in our
+words; the code (rows of CSRs, instructions and causes, and functions beneath `rvhv/`); the tests beneath `tests/hext/`.
+A rule without code or without a test says why.
 
 This page is generated from `tests/hext/rules.toml` and the tests' `@rule` marks:
 `pytest tests/hext/test_rules.py --update-golden` writes it anew.
