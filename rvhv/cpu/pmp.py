@@ -53,7 +53,7 @@ def entry_rights(config, prv):  # type: ignore[no-untyped-def]
     if config & PMP_R != U0:
         rights |= ACCESS_R
         if config & PMP_X != U0:
-            rights |= ACCESS_HLVX  # norm:hlsv_u_op: it takes both here
+            rights |= ACCESS_HLVX  # norm:hlsv_u_op: what HLVX reads must grant both read and execute permission
     if config & PMP_W != U0:
         rights |= ACCESS_W
     if config & PMP_X != U0:
