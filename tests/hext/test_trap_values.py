@@ -382,3 +382,32 @@ def test_no_pseudoinstruction_where_the_vs_stage_is_bare(bare: Bare) -> None:
     bare["x11"] = DATA
     got = trap(bare, "ld a0, 0(a1)", "HS")
     assert got.tinst == ASSEMBLER.assemble("ld a0, 0(x0)")
+
+
+@rule("norm:mtval2_trapval", "norm:mstatus_gva_op", "norm:mstatus_mprv_hypervisor")
+@pytest.mark.parametrize("text", ["ld a0, 0(a1)", "sd a0, 0(a1)"])
+@pytest.mark.parametrize("mpp", [0, 1])
+def test_m_modes_own_access_under_mprv(bare: Bare, text: str, mpp: int) -> None:
+    """It faults as the guest's would, in M-mode: MPV is the mode that was left, which is M-mode's own V."""
+    guest = TwoStage(bare, user=mpp == 0)
+    guest.g.map(DATA, DATA, 0)
+    bare["x11"] = GVA
+    bare["mstatus"] = 1 << 39 | 1 << 17 | mpp << 11
+    cause = bare.one(text)
+    assert (cause, bare["mtval"], bare["mtval2"] << 2) == (21 if text[0] == "l" else 23, GVA, DATA)
+    assert bare["mtinst"] == bare.word() & (0x0000_7FFF if text[0] == "l" else 0x01F0_707F)
+    assert [bare.field("mstatus", f) for f in ("GVA", "MPV", "MPP")] == [1, 0, 3]
+
+
+@rule("norm:hstatus_hu_op", "norm:hstatus_gva_op", "norm:hstatus_spvp_op", "norm:H_trap_hs_csrwrites")
+@pytest.mark.parametrize("spvp", [0, 1])
+def test_a_fault_of_hlv_in_u_mode(bare: Bare, spvp: int) -> None:
+    """SPV and SPP are U-mode's, GVA is set, and SPVP stays as the hypervisor's user part needs it for the next one."""
+    guest = TwoStage(bare, user=not spvp)
+    guest.g.map(DATA, DATA, 0)
+    bare["hstatus"] = spvp << 8 | 1 << 9
+    bare["x11"] = GVA
+    got = trap(bare, "hlv.w a0, (a1)", "HS", "U")
+    assert got == Trap(21, GVA, DATA, bare.word() & ~(31 << 15), 1, CODE)
+    assert [bare.field("hstatus", f) for f in ("SPV", "SPVP", "GVA")] == [0, spvp, 1]
+    assert bare.field("mstatus", "SPP") == 0
