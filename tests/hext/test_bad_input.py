@@ -57,6 +57,7 @@ gva = st.one_of(
 )
 
 
+@pytest.mark.boundscheck
 @settings(max_examples=200, deadline=None)
 @given(tables, atp, atp, gva, *[st.booleans()] * 4)
 @example({}, 0, 8 << 60 | 1 << 43, 0, False, False, False, False)
@@ -210,6 +211,7 @@ def outcome(start: Start, budgets: list[int], tlb_bits: int) -> tuple[object, ..
     return exits, [state[SLOT[name]] for name in ARCH_NAMES if name != "x_sink"], bare.memory.read(BASE, SIZE)
 
 
+@pytest.mark.boundscheck
 @settings(max_examples=120, deadline=None)
 @given(start=starts)
 def test_nonsense_is_deterministic(start: Start) -> None:
