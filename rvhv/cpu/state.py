@@ -26,6 +26,8 @@ ARCH_NAMES = (
     *(f"tdata{n}_{i}" for n in (1, 2) for i in range(TRIGGERS)),  # of each trigger
     *"stvec scounteren senvcfg sscratch sepc scause stval satp stimecmp".split(),
     *"hstatus hedeleg hideleg hvip hcounteren henvcfg htimedelta htval htinst hgatp hgeie".split(),
+    "hgeip",  # level of the guest external interrupt lines; nothing but a test drives them yet
+    *(f"{level}stateen{i}" for level in "mh" for i in range(4)),
     *"vsstatus vstvec vsscratch vsepc vscause vstval vsatp vstimecmp".split(),
     "reservation",  # spa of the LR reservation, or NO_RESERVATION
     "reservation_size",

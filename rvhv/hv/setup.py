@@ -45,11 +45,13 @@ def host_guests(hart: Hart) -> None:
     write("mideleg", r.S_INTERRUPTS | r.VS_INTERRUPTS | r.SGEIP)
     write("mcounteren", COUNTERS)
     write("menvcfg", SUPERVISOR_ENVCFG)
+    write("mstateen0", (1 << 64) - 1)
     # HS-mode's part
     write("hedeleg", GUEST_EXCEPTIONS)
     write("hideleg", r.VS_INTERRUPTS)
     write("hcounteren", COUNTERS)
     write("henvcfg", SUPERVISOR_ENVCFG)
+    write("hstateen0", r.field("hstateen0", "ENVCFG"))  # senvcfg is in a VCPU's block
     # Floating point is on as far as it is ours to say. A guest's own switch, vsstatus.FS, stays Off as after reset: the SBI says
     # nothing about sstatus.FS, so a kernel that computes turns it on, and one that forgot learns it here as it would under
     # KVM, which starts its guests the same way.

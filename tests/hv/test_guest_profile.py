@@ -6,7 +6,7 @@ import pytest
 
 from rvhv.core.registry import ISA
 from rvhv.cpu.state import ARCH_WORDS, SLOT
-from rvhv.hv import VM, Hypervisor, fetch
+from rvhv.hv import VM, Hypervisor
 from rvhv.isa.render.asm import Assembler
 from rvhv.machine.board import BOARD
 from rvhv.machine.image import Image, Segment
