@@ -87,11 +87,12 @@ def _decode(word: int) -> _Decoded | None:
         else:
             values[name] = value & MASK64
         values[f"{name}_index"] = value
-    destination = ("x", fields["rd"]) if fields.get("rd") else ("f", fields["frd"]) if "frd" in fields else None
     effect = next((e for e in insn.effects if isinstance(e, Load | Store | Amo | LoadReserved | StoreConditional)), None)
     access = next((e for e in insn.effects if isinstance(e, CsrAccess)), None)
     call = next((e for e in insn.effects if isinstance(e, Call)), None)
     address = effect.addr if effect is not None else call.args[0] if call is not None and call.memory else None
+    written = insn.result is not None or (call is not None and call.memory)  # the bits of rd in a fence are no register
+    destination = ("f", fields["frd"]) if "frd" in fields else ("x", fields["rd"]) if written and fields.get("rd") else None
     stored = effect.value if isinstance(effect, Store | StoreConditional) else None
     return _Decoded(
         insn,
@@ -232,7 +233,7 @@ class CommitLog:
     def _finds(self, hart: Hart, decoded: _Decoded) -> bool:
         """Whether the compare-and-swap about to be executed finds in memory what it looks for."""
         low = decoded.values["rd_index"]
-        high = low + 1 if low else 0
+        high = low + 1 if decoded.pair and low else 0
         size = 16 if decoded.pair else decoded.size
         wanted = hart.state[SLOT[f"x{low}"]] | hart.state[SLOT[f"x{high}"]] << 64
         return self._reread(hart, self._address, size) == wanted & (1 << 8 * size) - 1
