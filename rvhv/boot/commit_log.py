@@ -236,14 +236,15 @@ class CommitLog:
         high = low + 1 if decoded.pair and low else 0
         size = 16 if decoded.pair else decoded.size
         wanted = hart.state[SLOT[f"x{low}"]] | hart.state[SLOT[f"x{high}"]] << 64
-        return self._reread(hart, self._address, size) == wanted & (1 << 8 * size) - 1
+        return self._reread(hart, self._address, size, WRITE) == wanted & (1 << 8 * size) - 1
 
     @staticmethod
     def _store(address: int, value: int, size: int) -> str:
         return f"mem 0x{address:016x} 0x{value & (1 << 8 * size) - 1:0{2 * size}x}"
 
-    def _reread(self, hart: Hart, address: int, size: int) -> int:
-        spa = hart.find(address, READ)
+    def _reread(self, hart: Hart, address: int, size: int, access: int = READ) -> int:
+        """What an access of that kind finds in memory: it may set A and D as the instruction's own access does."""
+        spa = hart.find(address, access)
         return 0 if spa is None else int.from_bytes(self._read(spa, size) or b"", "little")
 
     def _fetch(self, hart: Hart, pc: int) -> int | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from rvhv.core.registry import ISA
-from rvhv.cpu.csrs import EXCEPTIONS_DELEGABLE
+from rvhv.cpu.csrs import EXCEPTIONS_DELEGABLE, SEIP, SGEIP, SSIP, STIP, VSEIP, VSSIP, VSTIP
 from rvhv.isa.effects import Branch, Call, CsrAccess, Jump
 from rvhv.isa.render.asm import Assembler
 from rvhv.isa.rows import Compressed, Insn
@@ -31,7 +31,7 @@ SLOTS = S_CODE + 0x4000
 # gp: 1 at the end; s2 to s7: the handlers'; s10: random bits for the handlers; s11: where to go on
 KEPT = frozenset({3, 18, 19, 20, 21, 22, 23, 26, 27})
 MODES = (0, SV39, SV48, SV57)
-MSIP, SSIP, VSSIP, VSTIP, VSEIP, STIP, SEIP = 1 << 3, 1 << 1, 1 << 2, 1 << 6, 1 << 10, 1 << 5, 1 << 9
+TAIL = 16  # bytes at the end of each page of data, which are always zero
 # what a trap into a mode leaves behind
 RECORDED = {
     "m": ("mcause", "mepc", "mtval", "mtval2", "mtinst", "mstatus", "hstatus", "vsstatus"),
@@ -162,7 +162,7 @@ class HyperMaker:
             SLOTS - S_CODE + U_CODE: code,
             TOHOST: bytes(16),
             TABLES: tables.image(),
-            DATA: rng.randbytes(PAGES * PAGE),
+            DATA: b"".join(rng.randbytes(PAGE - TAIL) + bytes(TAIL) for _ in range(PAGES)),
             EXECUTED: _executed(),
         }
         return HyperProgram(elf(segments, ENTRY, {"tohost": TOHOST, "fromhost": TOHOST + 8}), symbols["m_end"] - 4)
@@ -181,8 +181,8 @@ class _Slot:
     def __init__(self, rows: dict[str, list[Row]], rng: random.Random, tables: Tables, symbols: dict[str, int]) -> None:
         self._rows, self._rng, self._tables, self._symbols = rows, rng, tables, symbols
         self._makers = {
-            self.plain: 20, self.float: 8, self.memory: 30, self.reserved: 2, self.guest: 10, self.csr: 30, self.fence: 3,
-            self.switch_m: 7, self.switch_s: 10, self.call: 6, self.execute: 6, self.table: 10, self.sleep: 1,
+            self.plain: 20, self.float: 8, self.memory: 30, self.reserved: 2, self.guest: 10, self.csr: 26, self.fence: 3,
+            self.switch_m: 12, self.switch_s: 12, self.call: 6, self.execute: 6, self.table: 10, self.interrupts: 6, self.sleep: 1,
         }  # fmt: skip
 
     def any(self) -> bytes:
@@ -207,7 +207,7 @@ class _Slot:
             "li t0, 0x2004000; li t1, -1; sd t1, 0(t0)",  # mtimecmp: never
             "csrw stimecmp, t1; csrw vstimecmp, t1",
             "csrw pmpcfg0, x0; csrw pmpaddr0, x0; csrw pmpaddr15, t1; li t0, 0x1f; slli t0, t0, 56; csrw pmpcfg2, t0",
-            f"li t0, {rng.getrandbits(64) & rng.getrandbits(64)}; mv s10, t0",
+            f"li t0, {rng.getrandbits(64) & rng.getrandbits(64) & rng.getrandbits(64)}; mv s10, t0",
             *(f"li t0, {self._value(csr)}; csrw {csr}, t0" for csr in SETTABLE),
             *(f"li x{i}, {value(rng)}" for i in range(1, 32) if i not in KEPT),
             *(f"fmv.d.x f{i}, x{rng.randrange(1, 18)}" for i in range(32)),
@@ -239,7 +239,7 @@ class _Slot:
         if csr == "pmpaddr0":
             return self._address() >> 2 | rng.choice((0, 1, 3, 0x1FF))
         if csr in ("mie", "hie"):  # SGEIE is no bit where there are no guest external interrupts
-            return self._bits() & ~(1 << 12)
+            return self._bits() & ~SGEIP
         if csr == "htimedelta":
             return rng.randrange(3) << 40
         return self._bits() if rng.random() < 0.7 else value(rng)
@@ -312,6 +312,14 @@ class _Slot:
             address &= -16
         elif rng.random() < 0.6:
             address &= -8
+        if row.insn.result is None and address % PAGE >= PAGE - TAIL:
+            # only zeros are stored there: Spike has stored the first page's part when the second page faults
+            if row.compressed or "rs2" not in fields:
+                address -= TAIL
+            else:
+                word = row.encoding.build(row.encoding.extract(word) | {"rs2": 0})
+        elif row.insn.result is not None and row.insn.extension in ("A", "Zacas"):
+            address -= TAIL if address % PAGE >= PAGE - TAIL else 0
         return self._li(fields["rs1"], address - fields.get("imm", 0)) + word.to_bytes(row.length, "little")
 
     def guest(self) -> bytes:
@@ -319,7 +327,7 @@ class _Slot:
 
     def reserved(self) -> bytes:
         size = self._rng.choice("wd")
-        return self._text(f"li t0, {self._address() & -8}; lr.{size} t1, (t0); sc.{size} t2, t3, (t0)")
+        return self._text(f"li t0, {self._address() & -2 * TAIL}; lr.{size} t1, (t0); sc.{size} t2, t3, (t0)")
 
     def csr(self) -> bytes:
         rng = self._rng
@@ -341,6 +349,8 @@ class _Slot:
             text = f"li t0, {mask}; {rng.choice(('csrrs', 'csrrc'))} x{rd}, {number}, t0"
         else:
             text = f"{rng.choice(('csrrsi', 'csrrci'))} x{rd}, {number}, {rng.randrange(32)}"
+        if csr == "menvcfg":  # what was hidden in henvcfg meanwhile may be anything
+            text += f"; li t1, {self._value('henvcfg')}; csrw henvcfg, t1"
         if csr in UNCOMPARED and rd:
             text += f"; li x{rd}, 0"
         return self._text(text)
@@ -390,6 +400,15 @@ class _Slot:
 
     def _any_stage(self) -> Stage:
         return self._rng.choice((self._tables.s, self._tables.vs, self._tables.g))
+
+    def interrupts(self) -> bytes:
+        """Make some pending, or enable some."""
+        rng = self._rng
+        pending = rng.choice((SSIP, STIP, SEIP, VSSIP, VSTIP, VSEIP, self._bits()))
+        enables = (f"li t0, {(self._value('mie') | pending) & ~SGEIP}; csrs {csr}, t0" for csr in ("mie", "sie", "hie"))
+        enable = rng.choice((*enables, "csrwi vsie, 2", f"li t0, {pending >> 1}; csrs sie, t0", "csrsi mstatus, 8", "csrsi sstatus, 2"))
+        make = f"li t0, {pending}; {rng.choice(('csrw', 'csrs'))} {rng.choice(('mip', 'hvip', 'hvip', 'hip', 'sip', 'vsip'))}, t0"
+        return self._text(f"{enable}; {make}" if rng.random() < 0.5 else f"{make}; {enable}")
 
     def sleep(self) -> bytes:
         """wfi where it traps for certain: in U- and VU-mode, which the copy tells."""
