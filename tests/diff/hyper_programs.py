@@ -224,7 +224,10 @@ class _Slot:
         if csr == "vsatp":
             return tables.vs.atp(rng, rng.choice(MODES), 16)
         if csr == "hgatp":
-            return rng.getrandbits(64) if rng.random() < 0.04 else tables.g.atp(rng, rng.choice(MODES), 14)
+            if rng.random() < 0.96:
+                return tables.g.atp(rng, rng.choice(MODES), 14)
+            # a root that belongs to another mode: nothing is mapped, and guest-page faults go to HS- or M-mode
+            return tables.g.atp(rng, rng.choice(MODES[1:]), 14) ^ rng.randrange(4) << 60
         if csr in ("medeleg", "hedeleg"):
             return self._bits() & DELEGABLE
         if csr in ("mstatus", "sstatus", "vsstatus"):
@@ -235,9 +238,9 @@ class _Slot:
         if csr in ("stimecmp", "vstimecmp"):
             return (1 << 64) - 1
         if csr == "pmpcfg0":
-            return rng.choice((0, 0, 0x98, 0x18)) | rng.choice((0, 1, 3, 4, 5, 7))
-        if csr == "pmpaddr0":
-            return self._address() >> 2 | rng.choice((0, 1, 3, 0x1FF))
+            return rng.choice((0, 0x10, 0x18, 0x18, 0x98 if rng.random() < 0.1 else 0)) | rng.choice((0, 1, 3, 4, 5, 7))
+        if csr == "pmpaddr0":  # with A of NAPOT and NA4: never the code
+            return DATA + rng.randrange(2 * PAGES) * PAGE >> 2 | rng.choice((0, 1, 3, 0x1FF))
         if csr in ("mie", "hie"):  # SGEIE is no bit where there are no guest external interrupts
             return self._bits() & ~SGEIP
         if csr == "htimedelta":
@@ -392,11 +395,11 @@ class _Slot:
         return self._text(f"li t0, {self._address(executed=True)}; jr t0")
 
     def table(self) -> bytes:
-        """Change a page table."""
+        """Change a page table, and fence: Spike remembers entries until then, or until the mode changes."""
         rng, stage = self._rng, self._any_stage()
         at = rng.choice(stage.entries)
         user = 0.97 if stage is self._tables.g else 0.5
-        return self._text(f"li t0, {at}; li t1, {pte(rng, DATA + rng.randrange(2 * PAGES) * PAGE, user=user)}; sd t1, 0(t0)")
+        return self._text(f"li t0, {at}; li t1, {pte(rng, DATA + rng.randrange(2 * PAGES) * PAGE, user=user)}; sd t1, 0(t0); sfence.vma")
 
     def _any_stage(self) -> Stage:
         return self._rng.choice((self._tables.s, self._tables.vs, self._tables.g))
