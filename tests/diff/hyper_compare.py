@@ -91,7 +91,7 @@ def lockstep(program: HyperProgram, folder: Path) -> Comparison:
         if last in our:
             return Comparison(i + 1, "", modes)
     why = machine.end.reason if machine.end else "still running"
-    return Comparison(len(ours), f"no difference in {len(ours)} lines of ours and {len(theirs)} of Spike's, but no end ({why})", modes)
+    return Comparison(len(ours), f"{len(ours)} lines of ours and {len(theirs)} of Spike's, and no end ({why})", modes)
 
 
 def _report(ours: list[str], theirs: list[str], i: int) -> str:

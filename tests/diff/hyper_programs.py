@@ -18,9 +18,26 @@ from rvhv.isa.effects import Branch, Call, CsrAccess, Jump
 from rvhv.isa.render.asm import Assembler
 from rvhv.isa.rows import Compressed, Insn
 from tests.diff.hyper_tables import (
-    DATA, EXECUTED, FAR, GIGA, HUGE, LARGE, LARGE_PAGES, MEGA, NOWHERE, PAGE, PAGES, S_CODE, SV39, SV48, SV57, TABLES, U_CODE,
-    Stage, Tables, pte,
-)  # fmt: skip
+    DATA,
+    EXECUTED,
+    FAR,
+    GIGA,
+    HUGE,
+    LARGE,
+    LARGE_PAGES,
+    MEGA,
+    NOWHERE,
+    PAGE,
+    PAGES,
+    S_CODE,
+    SV39,
+    SV48,
+    SV57,
+    TABLES,
+    U_CODE,
+    Tables,
+    pte,
+)
 from tests.diff.states import Row, random_word, value
 from tests.elf_file import elf
 
@@ -31,6 +48,7 @@ SLOTS = S_CODE + 0x4000
 # gp: 1 at the end; s2 to s7: the handlers'; s10: random bits for the handlers; s11: where to go on
 KEPT = frozenset({3, 18, 19, 20, 21, 22, 23, 26, 27})
 MODES = (0, SV39, SV48, SV57)
+ALL = (1 << 64) - 1
 TAIL = 16  # bytes at the end of each page of data, which are always zero
 # what a trap into a mode leaves behind
 RECORDED = {
@@ -170,8 +188,8 @@ class HyperMaker:
 
 def _executed() -> bytes:
     """Pages full of c.jr s11, but that a whole jr s11 crosses from each to the next."""
-    page = bytearray(0x8D82 .to_bytes(2, "little") * (PAGE // 2))
-    page[-2:], page[:2] = 0x8067 .to_bytes(2, "little"), 0x000D .to_bytes(2, "little")
+    page = bytearray(0x8D82.to_bytes(2, "little") * (PAGE // 2))
+    page[-2:], page[:2] = 0x8067.to_bytes(2, "little"), 0x000D.to_bytes(2, "little")
     return bytes(page) * PAGES
 
 
@@ -182,7 +200,8 @@ class _Slot:
         self._rows, self._rng, self._tables, self._symbols = rows, rng, tables, symbols
         self._makers = {
             self.plain: 20, self.float: 8, self.memory: 30, self.reserved: 2, self.guest: 10, self.csr: 26, self.fence: 3,
-            self.switch_m: 12, self.switch_s: 12, self.call: 6, self.execute: 6, self.table: 10, self.interrupts: 6, self.sleep: 1,
+            self.switch_m: 12, self.switch_s: 12, self.call: 6, self.execute: 6, self.table: 10, self.interrupts: 6,
+            self.sleep: 1,
         }  # fmt: skip
 
     def any(self) -> bytes:
@@ -235,8 +254,12 @@ class _Slot:
         if csr in ("menvcfg", "henvcfg", "senvcfg"):
             # FIOM, which Spike lacks, stays zero; CBIE of 2 is reserved
             return rng.choice((0, 1, 3)) << 4 | rng.randrange(4) << 6 | self._bits() & 7 << 61
+        if csr in STATEEN:
+            return self._bits() & (3 << 62 if csr.endswith("0") else 1 << 63)
+        if csr == "hstatus":  # without VGEIN: not everyone has guest external interrupts
+            return self._bits() & ~(63 << 12)
         if csr in ("stimecmp", "vstimecmp"):
-            return (1 << 64) - 1
+            return ALL
         if csr == "pmpcfg0":
             return rng.choice((0, 0x10, 0x18, 0x18, 0x98 if rng.random() < 0.1 else 0)) | rng.choice((0, 1, 3, 4, 5, 7))
         if csr == "pmpaddr0":  # with A of NAPOT and NA4: never the code
@@ -250,7 +273,8 @@ class _Slot:
     def _bits(self) -> int:
         """Many ones, or many zeros, or neither."""
         rng = self._rng
-        return rng.choice((rng.getrandbits(64), rng.getrandbits(64) & rng.getrandbits(64), rng.getrandbits(64) | rng.getrandbits(64)))
+        one, other = rng.getrandbits(64), rng.getrandbits(64)
+        return rng.choice((one, one & other, one | other))
 
     def _status(self) -> int:
         mpp = self._rng.choice((0, 1, 3)) << 11
@@ -263,7 +287,8 @@ class _Slot:
         rng = self._rng
         kind = rng.random()
         page = rng.randrange(PAGES + 1) * PAGE + (EXECUTED if executed else DATA) - DATA
-        offset = rng.choice((0, 8, 64, 2048, rng.randrange(PAGE) & -8, rng.randrange(PAGE) & -2, rng.randrange(PAGE), PAGE - 1, PAGE - 2, PAGE - 4, PAGE - 6))
+        some = rng.randrange(PAGE)
+        offset = rng.choice((0, 8, 64, 2048, some & -8, some & -2, some, PAGE - 1, PAGE - 2, PAGE - 4, PAGE - 6))
         at = page + (offset & -2 if executed else offset)
         if kind < 0.6:
             return DATA + at
@@ -274,7 +299,7 @@ class _Slot:
         if kind < 0.93:
             return rng.choice(FAR) + DATA + at
         if kind < 0.95:
-            return rng.choice((NOWHERE, -PAGE & (1 << 64) - 1, 1 << 63, 1 << 38, 1 << 41, 1 << 50, 1 << 59)) + at & (1 << 64) - 1
+            return rng.choice((NOWHERE, -GIGA & ALL, 1 << 63, 1 << 38, 1 << 41, 1 << 50, 1 << 59)) + at & ALL
         return DATA + at
 
     # payloads
@@ -344,7 +369,8 @@ class _Slot:
         number = ISA.csrs[csr].number
         kind = rng.random()
         if kind < 0.35 or csr in READ_ONLY:
-            text = f"csrr x{rd}, {number}" if rng.random() < 0.9 or csr not in READ_ONLY or csr == "misa" else f"csrw {number}, t0"
+            written = rng.random() < 0.1 and csr in READ_ONLY and csr != "misa"
+            text = f"csrw {number}, t0" if written else f"csrr x{rd}, {number}"
         elif kind < 0.7 or csr not in FREE:
             text = f"li t0, {self._value(csr)}; csrrw x{rd}, {number}, t0"
         elif kind < 0.9:
@@ -359,9 +385,7 @@ class _Slot:
         return self._text(text)
 
     def fence(self) -> bytes:
-        choices = ("sfence.vma", "hfence.vvma", "hfence.gvma", "sinval.vma x0, x0", "sfence.w.inval", "sfence.inval.ir",
-                   "hinval.vvma x0, x0", "hinval.gvma x0, x0", "sfence.vma t0, t1", "hfence.gvma t0, x0", "fence.i", "fence")  # fmt: skip
-        return self._text(self._rng.choice(choices))
+        return self._text(self._rng.choice(FENCES))
 
     def _target(self, register: str, user: bool) -> str:
         """Where to go on, in the copy that U-mode may execute or in the other."""
@@ -384,7 +408,7 @@ class _Slot:
         spp, spv = rng.randrange(2), rng.randrange(2)
         virtual = f"li t1, {1 << 7}; {'csrs' if spv else 'csrc'} hstatus, t1;" if rng.random() < 0.7 else ""
         return self._text(
-            f"{self._target('t0', spp == 0)}; csrw sepc, t0; li t1, 0x100; {'csrs' if spp else 'csrc'} sstatus, t1; {virtual} sret"
+            f"{self._target('t0', spp == 0)}; csrw sepc, t0; li t1, 0x100;{'csrs' if spp else 'csrc'} sstatus, t1; {virtual} sret"
         )
 
     def call(self) -> bytes:
@@ -396,31 +420,37 @@ class _Slot:
 
     def table(self) -> bytes:
         """Change a page table, and fence: Spike remembers entries until then, or until the mode changes."""
-        rng, stage = self._rng, self._any_stage()
-        at = rng.choice(stage.entries)
-        user = 0.97 if stage is self._tables.g else 0.5
-        return self._text(f"li t0, {at}; li t1, {pte(rng, DATA + rng.randrange(2 * PAGES) * PAGE, user=user)}; sd t1, 0(t0); sfence.vma")
-
-    def _any_stage(self) -> Stage:
-        return self._rng.choice((self._tables.s, self._tables.vs, self._tables.g))
+        rng, tables = self._rng, self._tables
+        stage = rng.choice((tables.s, tables.vs, tables.g))
+        entry = pte(rng, DATA + rng.randrange(2 * PAGES) * PAGE, user=0.97 if stage is tables.g else 0.5)
+        return self._text(f"li t0, {rng.choice(stage.entries)}; li t1, {entry}; sd t1, 0(t0); sfence.vma")
 
     def interrupts(self) -> bytes:
         """Make some pending, or enable some."""
         rng = self._rng
         pending = rng.choice((SSIP, STIP, SEIP, VSSIP, VSTIP, VSEIP, self._bits()))
-        enables = (f"li t0, {(self._value('mie') | pending) & ~SGEIP}; csrs {csr}, t0" for csr in ("mie", "sie", "hie"))
-        enable = rng.choice((*enables, "csrwi vsie, 2", f"li t0, {pending >> 1}; csrs sie, t0", "csrsi mstatus, 8", "csrsi sstatus, 2"))
-        make = f"li t0, {pending}; {rng.choice(('csrw', 'csrs'))} {rng.choice(('mip', 'hvip', 'hvip', 'hip', 'sip', 'vsip'))}, t0"
+        bits = (self._value("mie") | pending) & ~SGEIP
+        enables = tuple(f"li t0, {bits}; csrs {csr}, t0" for csr in ("mie", "sie", "hie"))
+        enables = (*enables, "csrwi vsie, 2", f"li t0, {pending >> 1}; csrs sie, t0", "csrsi mstatus, 8", "csrsi sstatus, 2")
+        enable = rng.choice(enables)
+        csr = rng.choice(("mip", "hvip", "hvip", "hip", "sip", "vsip"))
+        make = f"li t0, {pending}; {rng.choice(('csrw', 'csrs'))} {csr}, t0"
         return self._text(f"{enable}; {make}" if rng.random() < 0.5 else f"{make}; {enable}")
 
     def sleep(self) -> bytes:
         """wfi where it traps for certain: in U- and VU-mode, which the copy tells."""
-        return self._text(f"auipc t0, 0; srli t0, t0, {MEGA.bit_length() - 1}; andi t0, t0, 1; beqz t0, over; wfi\nover: nop")
+        return self._text(f"auipc t0, 0; bexti t0, t0, {MEGA.bit_length() - 1}; beqz t0, over; wfi\nover: nop")
 
 
+FENCES = (
+    "sfence.vma", "sfence.vma t0, t1", "sinval.vma x0, x0", "sfence.w.inval", "sfence.inval.ir", "hfence.vvma", "hfence.gvma",
+    "hfence.gvma t0, x0", "hinval.vvma x0, x0", "hinval.gvma x0, x0", "fence.i", "fence",
+)  # fmt: skip
 # without ecall from HS-mode, which is the way to M-mode, and without misaligned fetches, which cannot be
 DELEGABLE = EXCEPTIONS_DELEGABLE & ~(1 << 9 | 1)
+STATEEN = tuple(name for mode in "mhs" for name in ISA.csrs if name.startswith(f"{mode}stateen"))
 SETTABLE = (
+    *STATEEN,
     "mtvec", "stvec", "vstvec", "satp", "vsatp", "hgatp", "medeleg", "hedeleg", "mideleg", "hideleg", "mcounteren", "hcounteren",
     "scounteren", "menvcfg", "henvcfg", "senvcfg", "hstatus", "vsstatus", "htimedelta",
 )  # fmt: skip

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
 from pathlib import Path
 
+from rvhv.core.registry import ISA
+
 SPIKE = "spike"
-ISA_STRING = "rv64gcbh_zba_zbb_zbc_zbs_zbkb_zbkx_zicond_zacas_zfh_zawrs_zicbom_zicboz_zicbop_svinval_svnapot_svpbmt_svadu_sstc_zicntr_zicclsm"
+# what rvhv has and Spike's name for it
+EXTENSIONS = (
+    "rv64gcbh", "zba", "zbb", "zbc", "zbs", "zbkb", "zbkx", "zicond", "zacas", "zfh", "zawrs", "zicbom", "zicboz", "zicbop",
+    "svinval", "svnapot", "svpbmt", "svadu", "sstc", "zicntr", "zicclsm", *(["smstateen"] if "mstateen0" in ISA.csrs else []),
+)  # fmt: skip
 BOOT_ROM = 5  # instructions before the executable's first
 MEMORY_MIB = 32
 INSTRUCTIONS = 5_000_000  # as Spike counts them: what is left of 5000 is lost with each trap
@@ -21,8 +26,8 @@ def installed() -> bool:
 def commit_log(executable: Path, log: Path) -> list[str]:
     """Its lines from the first instruction of the executable on."""
     command = [
-        SPIKE, f"-m{MEMORY_MIB}", f"--isa={ISA_STRING}", "--triggers=0", f"--instructions={INSTRUCTIONS}", "--log-commits",
-        f"--log={log}", str(executable),
+        SPIKE, f"-m{MEMORY_MIB}", f"--isa={'_'.join(EXTENSIONS)}", "--triggers=0", f"--instructions={INSTRUCTIONS}",
+        "--log-commits", f"--log={log}", str(executable),
     ]  # fmt: skip
     subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=False)
     return log.read_text(encoding="ascii").splitlines()[BOOT_ROM:]
