@@ -387,20 +387,17 @@ class _Slot:
     def fence(self) -> bytes:
         return self._text(self._rng.choice(FENCES))
 
-    def _target(self, register: str, user: bool, *, machine: bool = False) -> str:
-        """Where to go on, in the copy that U-mode may execute or in the other, or rarely in the wrong one.
-
-        M-mode may execute both, but is never in U-mode's (`sleep`)."""
-        if self._rng.random() < 0.04 and not machine:
-            user = not user
-        return f"lui {register}, {MEGA >> 12}; {'or' if user else 'andn'} {register}, s11, {register}"
+    def _target(self, register: str, user: bool) -> str:
+        """Where to go on: in the copy that U-mode may execute or in the other, and rarely U-mode in the wrong one."""
+        wanted = user and self._rng.random() < 0.95
+        return f"lui {register}, {MEGA >> 12}; {'or' if wanted else 'andn'} {register}, s11, {register}"
 
     def switch_m(self) -> bytes:
         """mret to some mode."""
         rng = self._rng
         mpp, mpv = rng.choice(((0, 0), (0, 1), (0, 1), (1, 0), (1, 1), (1, 1), (3, rng.randrange(2))))
         return self._text(
-            f"{self._target('t0', mpp == 0, machine=mpp == 3)}; csrw mepc, t0; li t1, {3 << 11 | 1 << 39}; csrc mstatus, t1;"
+            f"{self._target('t0', mpp == 0)}; csrw mepc, t0; li t1, {3 << 11 | 1 << 39}; csrc mstatus, t1;"
             f"li t1, {mpp << 11 | mpv << 39}; csrs mstatus, t1; mret"
         )
 
