@@ -19,7 +19,7 @@ from tests.diff import spike
 from tests.diff.hyper_programs import HyperProgram
 
 MIB = 1 << 20
-MAX_STEPS = 100_000
+MAX_STEPS = 40_000
 ALL = (1 << 64) - 1
 # bits that may differ, by the CSR that an instruction accesses, and why; the programs overwrite such a register at once
 ALLOWED = {

@@ -190,7 +190,7 @@ def _executed() -> bytes:
     """Pages full of c.jr s11, but that a whole jr s11 crosses from each to the next."""
     page = bytearray(0x8D82.to_bytes(2, "little") * (PAGE // 2))
     page[-2:], page[:2] = 0x8067.to_bytes(2, "little"), 0x000D.to_bytes(2, "little")
-    return bytes(page) * PAGES
+    return bytes(page) * PAGES + bytes(page[:2])
 
 
 class _Slot:
