@@ -16,6 +16,7 @@ from rvhv.machine.memory import Memory
 from rvhv.machine.virt import Machine
 from rvhv.virtio.slots import fill_slots
 from tests.devices.bare import POWER_OFF, RAM, assembled
+from tests.elf_file import elf
 
 MIB = 1 << 20
 KERNEL = RAM + 2 * MIB
@@ -339,25 +340,7 @@ def test_guests_run_bare_under_the_builtin_firmware() -> None:
 
 def htif_elf(folder: Path, source: str) -> Path:
     """An ELF with symbols tohost and fromhost, at fixed places in RAM."""
-    code = assembled(source)
-    names = b"\0tohost\0fromhost\0"
-    shstrtab = b"\0.symtab\0.strtab\0.shstrtab\0"
-    code_at = 64 + 56
-    symtab = bytes(24) + b"".join(
-        struct.pack("<IBBHQQ", name, 0x10, 0, 0xFFF1, value, 8) for name, value in ((1, TOHOST), (8, TOHOST + 64))
-    )
-    symtab_at = code_at + len(code)
-    strtab_at = symtab_at + len(symtab)
-    shstrtab_at = strtab_at + len(names)
-    shoff = shstrtab_at + len(shstrtab)
-    ident = b"\x7fELF\x02\x01\x01" + bytes(9)
-    header = ident + struct.pack("<HHIQQQIHHHHHH", 2, 243, 1, RAM, 64, shoff, 0, 64, 56, 1, 64, 4, 3)
-    program = struct.pack("<IIQQQQQQ", 1, 5, code_at, RAM, RAM, len(code), len(code), 8)
-    sections = bytes(64)
-    sections += struct.pack("<IIQQQQIIQQ", 1, 2, 0, 0, symtab_at, len(symtab), 2, 1, 8, 24)
-    sections += struct.pack("<IIQQQQIIQQ", 9, 3, 0, 0, strtab_at, len(names), 0, 0, 1, 0)
-    sections += struct.pack("<IIQQQQIIQQ", 17, 3, 0, 0, shstrtab_at, len(shstrtab), 0, 0, 1, 0)
-    return write(folder, "htif.elf", header + program + code + symtab + names + shstrtab + sections)
+    return write(folder, "htif.elf", elf({RAM: assembled(source)}, RAM, {"tohost": TOHOST, "fromhost": TOHOST + 64}))
 
 
 TOHOST = RAM + 0x3000
