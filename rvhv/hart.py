@@ -8,7 +8,9 @@ from rvhv import build
 from rvhv.core.memory import PAGE, Buffer, Memory, MemoryRangeError
 from rvhv.core.ops import Op
 from rvhv.core.registry import ISA
+from rvhv.core.stop_table import Stop, Stops
 from rvhv.cpu import state as layout
+from rvhv.cpu import triggers
 from rvhv.cpu.csrs import HS_INTERRUPTS
 from rvhv.cpu.state import (
     ARCH_BYTES,
@@ -19,6 +21,7 @@ from rvhv.cpu.state import (
     NO_RESERVATION,
     SLOT,
     TRACE_WORDS,
+    TRIGGERS,
     Answer,
     Exit,
     Fence,
@@ -32,7 +35,8 @@ if TYPE_CHECKING:
 
 MASK64 = (1 << 64) - 1
 PMP_ALL = 3 << 3 | 7  # NAPOT; R, W and X
-PMP = slice(8 * SLOT["pmpcfg0"], 8 * SLOT["pmpaddr15"] + 8)  # of the architectural block, in bytes
+# PMP and the triggers in the architectural block, in bytes: what the TLB bank of a context does not tell apart by itself
+PROTECTION = slice(8 * SLOT["pmpcfg0"], 8 * SLOT[f"tdata2_{TRIGGERS - 1}"] + 8)
 RUN, SRET, READ_CSR, WRITE_CSR = (int(op) for op in (Op.RUN, Op.SRET, Op.READ_CSR, Op.WRITE_CSR))  # called for every exit
 NUMBERS = {name: csr.number for name, csr in ISA.csrs.items()}
 # reset: M-mode, everything bare; comparisons that never come; UXL, SXL and VSXL are fixed by their rows; of mideleg the bits
@@ -44,6 +48,7 @@ RESET = {
     "stimecmp": MASK64,
     "vstimecmp": MASK64,
     "reservation": NO_RESERVATION,
+    **{f"tdata1_{i}": triggers.RESET for i in range(TRIGGERS)},
 }
 SERVICE = int(Exit.SERVICE)
 RUN_END, STEPS = SLOT["run_end"], SLOT["steps"]
@@ -54,13 +59,21 @@ NOT_WAITING, DONE, REFUSED = (int(answer) for answer in (Answer.NONE, Answer.DON
 
 class Hart:
     """One RISC-V hart over a Memory. 2**tlb_bits entries a TLB bank: no size changes what a run does. With room for `log_records`
-    it keeps the log of `rvhv.cpu.state.Log`, which somebody must empty. `tier` is a `rvhv.jit.engine.Tier`; None: RVHV_TIER's, or auto.
+    it keeps the log of `rvhv.cpu.state.Log`, which somebody must empty. `stops`: breakpoints and watchpoints that it shares with
+    other harts. `tier` is a `rvhv.jit.engine.Tier`; None: RVHV_TIER's, or auto.
 
     `state` is the whole state as a memoryview of format "Q", indexed with `rvhv.cpu.state.SLOT`.
     """
 
     def __init__(
-        self, memory: Memory, *, hartid: int = 0, tlb_bits: int = 8, log_records: int = 0, tier: str | None = None
+        self,
+        memory: Memory,
+        *,
+        hartid: int = 0,
+        tlb_bits: int = 8,
+        log_records: int = 0,
+        stops: Stops | None = None,
+        tier: str | None = None,
     ) -> None:
         self.memory = memory
         self._buffer = Buffer(8 * layout.state_words(tlb_bits, log_records), "Q")
@@ -79,6 +92,8 @@ class Hart:
         if log_records:
             state[SLOT["log_head"]] = self._log_base
             state[SLOT["log_end"]] = self._log_base + log_records * LOG_WORDS
+        self.stops = Stops() if stops is None else stops
+        self.stops.attach(state)
         self._arch = state[:ARCH_WORDS].cast("B")
         self._entry = build.bind(self._buffer, memory.ram, memory.frames, memory.code)
         memory.forget.append(self.forget)
@@ -97,6 +112,11 @@ class Hart:
     def operate(self, op: Op, a: int = 0, b: int = 0) -> int:
         """Ask the compiled machine for something (see `rvhv.core.ops.Op`)."""
         return self._entry(op, a, b)
+
+    @property
+    def stop(self) -> Stop:
+        """The breakpoint or watchpoint that `run` returned Exit.STOP for. The next run begins with the instruction it stopped."""
+        return self.stops.last(self.state)
 
     # after Exit.MMIO, exactly one of these three; each is one step, and returns what `run` returned for it
 
@@ -204,8 +224,9 @@ class Hart:
     def restore(self, block: bytes | bytearray) -> None:
         """Make `block` the architectural state. Caches stay: they are kept by context."""
         assert len(block) == ARCH_BYTES
-        if bytes(block[PMP]) != bytes(self._arch[PMP]):
+        if bytes(block[PROTECTION]) != bytes(self._arch[PROTECTION]):
             self.state[SLOT["pmp_epoch"]] += 1
+            self.state[SLOT["stops_epoch"]] += 1
         self._arch[:] = block
 
     def drain_trace(self) -> bytes:

@@ -11,6 +11,7 @@ from rvhv.core.registry import ISA
 from rvhv.cpu.csrs import SSIP
 from rvhv.cpu.state import SLOT, Fence, Prv
 from rvhv.hart import Hart
+from rvhv.machine.isa_string import SUPERVISOR_ENVCFG
 from rvhv.machine.virt import End, Machine, last_cause
 from rvhv.sbi import Sbi, base, dbcn, hsm, ipi, legacy, rfence, srst, time
 from rvhv.sbi.table import Console, Ram
@@ -26,7 +27,6 @@ MACHINE_SBI = Sbi(
 ECALL_LENGTH = 4
 MPP_SHIFT, MPP = 11, 3 << 11
 MPIE = 1 << 7
-ENVCFG = 1 << 63 | 1 << 62 | 7 << 4 | 1 << 7  # menvcfg's STCE, PBMTE, CBIE and CBCFE, CBZE: as far as they are there
 CAUSE_ECALL_S = ISA.causes["ecall_s"].code
 A0, A1, A3, A4, MCAUSE, MEPC, MIP, MHARTID, TRAPS_IN_A_ROW = (
     SLOT[n] for n in ("x10", "x11", "x13", "x14", "mcause", "mepc", "mip", "mhartid", "traps_in_a_row")
@@ -89,7 +89,9 @@ class _Hart:
         write("medeleg", MASK64 & ~(1 << CAUSE_ECALL_S))
         write("mideleg", MASK64)
         write("mcounteren", MASK64)
-        write("menvcfg", ENVCFG)
+        write("menvcfg", SUPERVISOR_ENVCFG)
+        for n in range(4):
+            write(f"mstateen{n}", MASK64)  # one supervisor on the hart: nothing to hide from it
         self._hart.state[SLOT["m_hook"]] = 1
 
     def enter(self, address: int, opaque: int) -> None:

@@ -110,9 +110,9 @@ def command(
 
 def _image(image: str | None) -> str | None:
     """A file, or a built-in program by its name."""
-    from rvhv.images import PROGRAMS, image_path
+    from rvhv.images import BENCHMARKS, PROGRAMS, image_path
 
-    return str(image_path(image)) if image in PROGRAMS else image
+    return str(image_path(image)) if image in PROGRAMS or image in BENCHMARKS else image
 
 
 class Output:

@@ -21,7 +21,7 @@ SHOWN_REASONS = 5  # kinds of files that were not run
 BENCHMARK_SUFFIX, BENCHMARKS, OTHERS = ".riscv", "benchmarks", "other"
 BARE = "p"
 
-_NAME = re.compile(r"(?P<family>[a-z][a-z0-9_]*)-(?P<variant>p|pm|pt|v)-(?P<name>.+)")
+_NAME = re.compile(r"(?P<family>[a-z][a-z0-9_-]*?)-(?P<variant>p|pm|pt|v)-(?P<name>.+)")
 
 
 @dataclass(frozen=True, slots=True)

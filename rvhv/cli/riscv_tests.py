@@ -24,6 +24,8 @@ EPILOG = """\b
 Build the suite by its own instructions (https://github.com/riscv-software-src/riscv-tests), then:
   rvhv riscv-tests riscv-tests/isa
   rvhv riscv-tests riscv-tests/isa --filter 'rv64u[im]-v-*'
+  rvhv riscv-tests riscv-tests/isa --filter 'hypervisor*'
+The suite leaves out the hypervisor family where GCC is older than 14: docs/riscv-tests.md builds it.
 In a folder, files that are no 64-bit RISC-V executables are counted and left alone."""
 
 

@@ -5,7 +5,7 @@ An access completes or leaves no trace: a page-crossing store translates both pa
 
 from __future__ import annotations
 
-from rvhv.cpu.decode import decode_long
+from rvhv.cpu.decode import decode_long, decode_word
 from rvhv.cpu.frames import new_generation, store_phys
 from rvhv.cpu.njit import jit, ld8, ld16, ld32, ld64
 from rvhv.cpu.predecode import Special
@@ -14,6 +14,7 @@ from rvhv.cpu.rights import ACCESS_R, ACCESS_W, IN_PART
 from rvhv.cpu.slots import (
     CODE_END,
     CODE_FRAME,
+    CODE_MARKED,
     CODE_PAGES,
     CODE_STRIDE,
     DATA_WORDS,
@@ -23,6 +24,7 @@ from rvhv.cpu.slots import (
     FRAME_CODE,
     FRAME_FLAGS,
     FRAME_WORDS,
+    NO_GPA,
     NO_RESERVATION,
     NO_TAG,
     RAM_BASE,
@@ -30,18 +32,26 @@ from rvhv.cpu.slots import (
     RESERVATION_SIZE,
     SHARED,
     SHARED_CODE_NEXT,
+    STOP_TAG,
+    STOPS_DATA,
+    STOPS_EXEC,
+    STOPS_HIGH,
+    STOPS_LOW,
     TLB_ADDEND,
     TLB_DATA,
     TLB_MASK,
     TLB_R,
     TLB_W,
     TLB_W_FLAGGED,
+    TRAP_GPA,
     U64,
     VALUE,
+    WALK_GPA,
     WALK_RIGHTS,
     WALK_SPA,
 )
-from rvhv.cpu.tlb import fill_data, fill_fetch, flush_all
+from rvhv.cpu.stops import check_data, check_fetch, check_physical, mark_page, page_may_stop
+from rvhv.cpu.tlb import fill_data, fill_fetch, fill_stopping, flush_all
 from rvhv.cpu.trap import CAUSE_MISALIGNED_LOAD, CAUSE_MISALIGNED_STORE, set_address_trap
 from rvhv.hext.two_stage import VIA_DATA, access_device, data_mode, note_offset, refuse_device, translate_data, translate_fetch
 
@@ -50,6 +60,7 @@ PAGE_SIZE = U64(4096)
 PAGE_OFFSET = U64(4095)
 PAGE = U64(0xFFFF_FFFF_FFFF_F000)
 BYTE = U64(0xFF)
+BOTH = ACCESS_R | ACCESS_W  # what an AMO is to triggers and watchpoints
 LONG = U64(3)  # the two low bits of an instruction of four bytes
 PAGE_END = U64(Special.PAGE_END)
 
@@ -66,25 +77,59 @@ def read_ram(ram, at, size):  # type: ignore[no-untyped-def]
 
 
 @jit
-def locate(st, ram, fr, code, va, size, access, via):  # type: ignore[no-untyped-def]
-    """Translate one page's part of a data access and cache the result; walk_spa is inside RAM afterwards."""
+def locate(st, ram, fr, code, va, size, access, kinds, via):  # type: ignore[no-untyped-def]
+    """Translate one page's part of a data access and cache the result; walk_spa is inside RAM afterwards. `kinds`: what the
+    access is to a watchpoint, ACCESS_R, ACCESS_W or both. Nothing was done where the fault is FAULT_STOP."""
+    prv, virtual = data_mode(st, via)
+    if st[STOPS_DATA] != U0:
+        entry = st[TLB_DATA] + ((va >> U12) & st[TLB_MASK]) * DATA_WORDS
+        tag = st[entry + TLB_R] if access == ACCESS_R else st[entry + TLB_W_FLAGGED]
+        if via == VIA_DATA and tag == (va & PAGE) | STOP_TAG:
+            gpa = st[entry + TLB_W]
+            st[WALK_GPA] = gpa if gpa == NO_GPA else (gpa & PAGE) | (va & PAGE_OFFSET)
+            st[WALK_SPA] = va + st[entry + TLB_ADDEND] + st[RAM_BASE]
+            return check_physical(st, st[WALK_SPA], st[WALK_GPA], size, kinds, prv, virtual)
     fault = translate_data(st, ram, fr, code, va, size, access, via)
+    st[WALK_GPA] = st[TRAP_GPA] if virtual != U0 else NO_GPA
+    stops = False
+    if st[STOPS_DATA] != U0 and (fault == FAULT_NONE or fault == FAULT_MMIO):
+        stopped = check_physical(st, st[WALK_SPA], st[WALK_GPA], size, kinds, prv, virtual)
+        if stopped != FAULT_NONE:
+            return stopped
+        stops = page_may_stop(st, va, st[WALK_SPA], st[WALK_GPA], prv, virtual)
     if fault == FAULT_NONE and via == VIA_DATA and st[WALK_RIGHTS] & IN_PART == U0:
         offset = st[WALK_SPA] - st[RAM_BASE]
-        flagged = fr[(offset >> U12) * FRAME_WORDS + FRAME_FLAGS] != U0
-        rights = st[WALK_RIGHTS]
-        fill_data(st, va, offset, rights & ACCESS_R != U0, rights & ACCESS_W != U0, flagged)
+        readable, writable = st[WALK_RIGHTS] & ACCESS_R != U0, st[WALK_RIGHTS] & ACCESS_W != U0
+        if stops:
+            fill_stopping(st, va, offset, readable, writable, st[WALK_GPA])
+        else:
+            flagged = fr[(offset >> U12) * FRAME_WORDS + FRAME_FLAGS] != U0
+            fill_data(st, va, offset, readable, writable, flagged)
     return fault
+
+
+@jit
+def check_stops(st, va, size, kinds, via):  # type: ignore[no-untyped-def]
+    """Triggers and watchpoints on the virtual addresses of a data access, before anything else is looked at."""
+    last = va + size - U1
+    if last < va:
+        last = ~U0  # an access around the end of the address space faults there
+    if st[STOPS_DATA] == U0 or va > st[STOPS_HIGH] or last < st[STOPS_LOW]:
+        return FAULT_NONE
+    prv, virtual = data_mode(st, via)
+    return check_data(st, va, last, kinds, prv, virtual)
 
 
 @jit
 def locate_parts(st, ram, fr, code, va, size, access, via):  # type: ignore[no-untyped-def]
     """Translate an access that may cross a page: (fault, spa of the first byte, bytes there, spa of the rest)."""
     first = min(size, PAGE_SIZE - (va & PAGE_OFFSET))
-    fault = locate(st, ram, fr, code, va, first, access, via)
+    fault = check_stops(st, va, size, access, via)
+    if fault == FAULT_NONE:
+        fault = locate(st, ram, fr, code, va, first, access, access, via)
     spa, rest = st[WALK_SPA], U0
     if fault == FAULT_NONE and first < size:
-        fault = locate(st, ram, fr, code, va + first, size - first, access, via)
+        fault = locate(st, ram, fr, code, va + first, size - first, access, access, via)
         rest = st[WALK_SPA]
         if fault == FAULT_MMIO:
             fault = refuse_device(st, va + first, access, via)
@@ -146,19 +191,22 @@ def store_slow(st, ram, fr, code, va, value, size, via):  # type: ignore[no-unty
 
 
 @jit
-def locate_atomic(st, ram, fr, code, va, size, access):  # type: ignore[no-untyped-def]
+def locate_atomic(st, ram, fr, code, va, size, access, kinds):  # type: ignore[no-untyped-def]
     """Translate an LR, SC or AMO, which must be naturally aligned; it is a store to every check but LR's. No device takes one."""
+    fault = check_stops(st, va, size, kinds, VIA_DATA)
+    if fault != FAULT_NONE:
+        return fault
     if va & (size - U1) != U0:
         cause = CAUSE_MISALIGNED_LOAD if access == ACCESS_R else CAUSE_MISALIGNED_STORE
         _, virtual = data_mode(st, VIA_DATA)
         return set_address_trap(st, cause, va, virtual)
-    fault = locate(st, ram, fr, code, va, size, access, VIA_DATA)
+    fault = locate(st, ram, fr, code, va, size, access, kinds, VIA_DATA)
     return refuse_device(st, va, access, VIA_DATA) if fault == FAULT_MMIO else fault
 
 
 @jit
 def load_reserved(st, ram, fr, code, va, size):  # type: ignore[no-untyped-def]
-    fault = locate_atomic(st, ram, fr, code, va, size, ACCESS_R)
+    fault = locate_atomic(st, ram, fr, code, va, size, ACCESS_R, ACCESS_R)
     if fault != FAULT_NONE:
         return fault
     st[RESERVATION] = st[WALK_SPA]
@@ -169,8 +217,8 @@ def load_reserved(st, ram, fr, code, va, size):  # type: ignore[no-untyped-def]
 
 @jit
 def store_conditional(st, ram, fr, code, va, value, size):  # type: ignore[no-untyped-def]
-    """Slot `value` becomes 0 when the store was done, else 1."""
-    fault = locate_atomic(st, ram, fr, code, va, size, ACCESS_W)
+    """Slot `value` becomes 0 when the store was done, else 1. To triggers and watchpoints one that fails is a store too."""
+    fault = locate_atomic(st, ram, fr, code, va, size, ACCESS_W, ACCESS_W)
     if fault != FAULT_NONE:
         return fault
     held = st[RESERVATION] == st[WALK_SPA] and st[RESERVATION_SIZE] == size
@@ -184,7 +232,7 @@ def store_conditional(st, ram, fr, code, va, value, size):  # type: ignore[no-un
 @jit
 def amo_begin(st, ram, fr, code, va, size):  # type: ignore[no-untyped-def]
     """Translate an AMO: slot `value` is the old memory value, walk_spa where the new one goes."""
-    fault = locate_atomic(st, ram, fr, code, va, size, ACCESS_W)
+    fault = locate_atomic(st, ram, fr, code, va, size, ACCESS_W, BOTH)
     if fault == FAULT_NONE:
         st[VALUE] = read_ram(ram, st[WALK_SPA] - st[RAM_BASE], size)
     return fault
@@ -195,7 +243,7 @@ def amocas_q(st, ram, fr, code, va, rd, rs2):  # type: ignore[no-untyped-def]
     """Compare and swap 16 bytes with the register pairs at rd and rs2, which are even.
 
     norm:Zacas_rv64_amocas-q_rs2_frst_reg_x0, rd_frst_reg_x0: the pair at x0 reads as zero and is not written."""
-    fault = locate_atomic(st, ram, fr, code, va, U16, ACCESS_W)
+    fault = locate_atomic(st, ram, fr, code, va, U16, ACCESS_W, BOTH)
     if fault != FAULT_NONE:
         return fault
     spa = st[WALK_SPA]
@@ -243,6 +291,7 @@ def code_page(st, fr, code, frame):  # type: ignore[no-untyped-def]
         code[base + CODE_END] = PAGE_END
         code[base + CODE_END + U1] = PAGE_END
         code[base + CODE_FRAME] = frame
+        code[base + CODE_MARKED] = U0
         fr[at] = page + U1
     return (fr[at] - U1) * CODE_STRIDE
 
@@ -250,8 +299,12 @@ def code_page(st, fr, code, frame):  # type: ignore[no-untyped-def]
 @jit
 def fetch_page(st, ram, fr, code, pc):  # type: ignore[no-untyped-def]
     """Translate the page of pc for execution and cache where its code starts; for one instruction only (fetch_once) where
-    protection differs within the page.
+    protection differs within the page. norm: a breakpoint at pc has priority over what the translation says.
     """
+    if st[STOPS_EXEC] != U0:
+        fault = check_fetch(st, pc)
+        if fault != FAULT_NONE:
+            return fault
     fault = translate_fetch(st, ram, fr, code, pc)
     if fault != FAULT_NONE:
         return fault
@@ -262,8 +315,20 @@ def fetch_page(st, ram, fr, code, pc):  # type: ignore[no-untyped-def]
             if fault != FAULT_NONE:
                 return fault
         st[FETCH_ONCE] = U1
-    fill_fetch(st, pc, code_page(st, fr, code, at >> U12))
+    base = code_page(st, fr, code, at >> U12)
+    if st[STOPS_EXEC] != U0:
+        mark_page(st, code, base, pc)
+    fill_fetch(st, pc, base)
     return FAULT_NONE
+
+
+@jit
+def fetch_marked(st, ram, tab, base, code, pc):  # type: ignore[no-untyped-def]
+    """Fetch an instruction where execution may stop: (fault, predecoded word). The word is not kept, the mark is."""
+    fault = check_fetch(st, pc)
+    if fault != FAULT_NONE:
+        return fault, U0
+    return fault, decode_word(ram, tab, code[base + CODE_FRAME], pc & PAGE_OFFSET)
 
 
 @jit

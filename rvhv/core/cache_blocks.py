@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
-from rvhv.core.access import locate
+from rvhv.core.access import check_stops, locate
 from rvhv.core.privileged import illegal, virtual_instruction
 from rvhv.cpu import cache_blocks
 from rvhv.cpu.frames import store_phys
 from rvhv.cpu.njit import jit
 from rvhv.cpu.pmp import pmp_rights
 from rvhv.cpu.rights import ACCESS_R, ACCESS_W
-from rvhv.cpu.slots import FAULT_MMIO, FAULT_NONE, HENVCFG, MENVCFG, PRV, PRV_M, PRV_U, SENVCFG, TRAP_CAUSE, U64, WALK_SPA, V
+from rvhv.cpu.slots import (
+    FAULT_MMIO,
+    FAULT_NONE,
+    FAULT_STOP,
+    HENVCFG,
+    MENVCFG,
+    NO_GPA,
+    PRV,
+    PRV_M,
+    PRV_U,
+    SENVCFG,
+    STOPS_DATA,
+    TRAP_CAUSE,
+    U64,
+    WALK_GPA,
+    WALK_SPA,
+    V,
+)
+from rvhv.cpu.stops import check_physical
 from rvhv.hext.two_stage import VIA_DATA, data_mode, refuse_device
 
 U0, U1, U2, U8 = U64(0), U64(1), U64(2), U64(8)
@@ -44,9 +62,18 @@ def cache_block(st, ram, fr, code, va, field):  # type: ignore[no-untyped-def]
         return fault
     zero = field == CBZE
     access = ACCESS_W if zero else ACCESS_R
-    fault = locate(st, ram, fr, code, va, U1, access, VIA_DATA)
+    # norm: to triggers, and here to watchpoints, each of them is a store to the whole block
+    fault = check_stops(st, va & ~WITHIN_BLOCK, BLOCK, ACCESS_W, VIA_DATA)
+    if fault != FAULT_NONE:
+        return fault
+    fault = locate(st, ram, fr, code, va, U1, access, ACCESS_W, VIA_DATA)
     block = st[WALK_SPA] & ~WITHIN_BLOCK
-    prv, _ = data_mode(st, VIA_DATA)
+    prv, virtual = data_mode(st, VIA_DATA)
+    if fault == FAULT_NONE and st[STOPS_DATA] != U0:
+        gpa = st[WALK_GPA] if st[WALK_GPA] == NO_GPA else st[WALK_GPA] & ~WITHIN_BLOCK
+        fault = check_physical(st, block, gpa, BLOCK, ACCESS_W, prv, virtual)
+    if fault == FAULT_STOP:
+        return fault
     if fault == FAULT_MMIO or (fault == FAULT_NONE and pmp_rights(st, block, BLOCK, prv) & access == U0):
         return refuse_device(st, va, ACCESS_W, VIA_DATA)  # no memory, or not all of the block may be accessed
     if fault != FAULT_NONE:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rvhv.cpu import bitmanip, cache_blocks, causes, csrs, hints, rv64a, rv64c, rv64fd, rv64i, rv64m, system
+from rvhv.cpu import bitmanip, cache_blocks, causes, csrs, hints, rv64a, rv64c, rv64fd, rv64i, rv64m, system, triggers
 from rvhv.hext import causes as hext_causes
 from rvhv.hext import csrs as hext_csrs
 from rvhv.hext import insns as hext_insns
@@ -14,7 +14,7 @@ def compose() -> Registry:
     isa = Registry()
     for room in (rv64i, rv64m, rv64a, rv64fd, rv64c, hints, bitmanip, cache_blocks, system, hext_insns):
         room.add_rows(isa)
-    for room in (csrs, hext_csrs, causes, hext_causes):
+    for room in (csrs, triggers, hext_csrs, causes, hext_causes):
         room.add_rows(isa)
     return isa
 

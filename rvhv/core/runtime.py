@@ -25,6 +25,7 @@ from rvhv.cpu.slots import (
     EXIT_BUDGET,
     EXIT_MMIO,
     EXIT_SERVICE,
+    EXIT_STOP,
     EXIT_TRACE_FULL,
     EXIT_TRAP_LOOP,
     EXIT_WATCH,
@@ -32,6 +33,7 @@ from rvhv.cpu.slots import (
     FAULT_CROSS,
     FAULT_MMIO,
     FAULT_NONE,
+    FAULT_STOP,
     FAULT_TRAP,
     FAULT_WATCH,
     FAULT_WFI,
@@ -48,6 +50,12 @@ from rvhv.cpu.slots import (
     RUN_END,
     SAMPLE,
     STEPS,
+    STOP_KIND,
+    STOP_PC,
+    STOP_STEPS,
+    STOPPED,
+    STOPS_EPOCH,
+    STOPS_SEEN,
     TRACE_HEAD,
     TRACE_RECORDS,
     TRAP_LOOP_LIMIT,
@@ -57,6 +65,7 @@ from rvhv.cpu.slots import (
     VM_STEPS,
     WALK_SPA,
 )
+from rvhv.cpu.stops import arm
 from rvhv.cpu.tlb import flush_all, select_bank
 from rvhv.cpu.trap import interrupt_to_take, set_trap
 from rvhv.hext.deliver import deliver
@@ -86,11 +95,14 @@ def make_entry(interpret: Any, csr_read: Any, csr_write: Any) -> Any:
         advance(st, U1)
         st[TRAP_STEPS] += U1
         st[TRAPS_IN_A_ROW] += U1
+        st[STOPPED] = U0
         return leave
 
     @jit(inline="always")
     def run(st, ram, fr, code, tab, budget):  # type: ignore[no-untyped-def]
         follow_generation(st, fr)
+        if st[STOP_PC] != st[PC] or st[STOP_STEPS] != st[VM_STEPS]:
+            st[STOPPED] = U0  # somebody else goes on, or elsewhere
         end = st[STEPS] + budget
         st[RUN_END] = end
         st[CHUNK] = U0
@@ -115,9 +127,14 @@ def make_entry(interpret: Any, csr_read: Any, csr_write: Any) -> Any:
                     if leave != EXIT_BUDGET:
                         return leave
                     continue
-            left = U1 if st[FETCH_ONCE] != U0 else min(left, steps_to_timer(st))
+            # where the host stopped one instruction passes, and only one
+            left = U1 if st[FETCH_ONCE] | st[STOPPED] != U0 else min(left, steps_to_timer(st))
             if st[SAMPLE] != U0:
                 left = min(left, st[SAMPLE])
+            if st[STOPS_SEEN] != st[STOPS_EPOCH]:
+                if arm(st):
+                    reset_code(st, fr, code)
+                flush_all(st)
             select_bank(st)
             st[CHUNK] = left
             st[LEFT] = left
@@ -125,6 +142,7 @@ def make_entry(interpret: Any, csr_read: Any, csr_write: Any) -> Any:
             remaining = st[LEFT]
             if remaining != left:
                 st[TRAPS_IN_A_ROW] = U0
+                st[STOPPED] = U0
             advance(st, left - remaining)
             if st[FETCH_ONCE] != U0:
                 st[FETCH_ONCE] = U0
@@ -139,6 +157,11 @@ def make_entry(interpret: Any, csr_read: Any, csr_write: Any) -> Any:
                     return leave
             elif fault == FAULT_MMIO:
                 return EXIT_MMIO
+            elif fault == FAULT_STOP:
+                st[STOPPED] |= st[STOP_KIND]
+                st[STOP_PC] = st[PC]
+                st[STOP_STEPS] = st[VM_STEPS]
+                return EXIT_STOP
             elif fault == FAULT_WFI:
                 return EXIT_WFI
             elif fault == FAULT_WATCH:

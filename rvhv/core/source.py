@@ -32,7 +32,9 @@ from rvhv.isa.rows import FLOAT_OPERANDS, REGISTER_OPERANDS, Csr, Insn, Registry
 HEADER = '''"""Generated from the rows by rvhv.core.source; do not edit."""
 import numpy as np
 
-from rvhv.core.access import amo_begin, amocas_q, fetch_cross, load_reserved, load_slow, store_conditional, store_slow
+from rvhv.core.access import (
+    amo_begin, amocas_q, fetch_cross, fetch_marked, load_reserved, load_slow, store_conditional, store_slow,
+)
 from rvhv.core.cache_blocks import cache_block
 from rvhv.core.privileged import (
     csr_exists, csr_is_plain, csr_is_stored, csr_reach, csr_row, csr_word, ebreak, ecall, fence_i, hfence_gvma, hfence_vvma,
@@ -41,7 +43,7 @@ from rvhv.core.privileged import (
 )
 from rvhv.cpu.bits import clmul
 from rvhv.cpu.clock import cycle_now, instret_now, pending_now, time_now
-from rvhv.cpu.decode import decode_again, decode_at
+from rvhv.cpu.decode import decode_at, decode_word
 from rvhv.cpu.floating import (
     float_dirty, float_mode, fp_add, fp_class, fp_convert, fp_div, fp_eq, fp_from_integer, fp_le, fp_lt, fp_madd, fp_max, fp_min,
     fp_msub, fp_mul, fp_nmadd, fp_nmsub, fp_sgnj, fp_sgnjn, fp_sgnjx, fp_sqrt, fp_sub, fp_to_integer,
@@ -52,8 +54,8 @@ from rvhv.cpu.njit import (
 )
 from rvhv.cpu.regions import enter_region
 from rvhv.cpu.slots import (
-    CODE_FRAME, F0, FAULT_CROSS, FAULT_MMIO, FAULT_NONE, FAULT_REFRESH, FAULT_STORED, FAULT_TRAP, FAULT_WATCH, FAULT_WFI, LEFT,
-    PC, RAW, RAW_PACKED, TLB_DATA, TLB_FETCH, TLB_MASK, VALUE, WALK_SPA,
+    CODE_FRAME, F0, FAULT_CROSS, FAULT_MMIO, FAULT_NONE, FAULT_REFRESH, FAULT_STOP, FAULT_STORED, FAULT_TRAP, FAULT_WATCH,
+    FAULT_WFI, LEFT, PC, RAW, RAW_PACKED, TLB_DATA, TLB_FETCH, TLB_MASK, VALUE, WALK_SPA,
 )
 
 U64, I64, I32, I16, I8 = np.uint64, np.int64, np.int32, np.int16, np.int8
@@ -441,13 +443,20 @@ def interpret(st, ram, fr, code, tab):
                 fault = FAULT_CROSS
                 continue
             if op == U64(4):
+                fault, w = fetch_marked(st, ram, tab, base, code, pva + ((ci - base) << U64(1)))
+                if fault != FAULT_NONE:
+                    st[PC] = pva + ((ci - base) << U64(1))
+                    st[LEFT] = left
+                    return fault
+                op = w & U64(0x3fff)
+            if op == U64(5):
                 more = enter_region(st, code, ci, pva + ((ci - base) << U64(1)), left)
                 if more != left:
                     left = more
                     target = st[PC]
                     fault = FAULT_CROSS
                     continue
-                w = decode_again(ram, tab, code, base, ci)
+                w = decode_word(ram, tab, code[base + CODE_FRAME], (ci - base) << U64(1))
                 op = w & U64(0x3fff)
             if op == U64(2):
                 fault, insn, w = fetch_cross(st, ram, fr, tab, base, code, st[PC])
@@ -471,7 +480,7 @@ INTERPRETER_END = '''
             target = pva + ((ci - base + ((w >> U64(14)) & U64(3))) << U64(1))
             fault = FAULT_CROSS
             continue
-        if fault == FAULT_TRAP or fault == FAULT_MMIO:
+        if fault == FAULT_TRAP or fault == FAULT_MMIO or fault == FAULT_STOP:
             st[PC] = pva + ((ci - base) << U64(1))
             st[RAW_PACKED] = w
             if ci - base < U64(2047) or (w >> U64(14)) & U64(3) == U64(1):

@@ -7,6 +7,9 @@ from rvhv.cpu.slots import (
     CHUNK,
     CLOCK,
     HENVCFG,
+    HGEIE,
+    HGEIP,
+    HSTATUS,
     HTIMEDELTA,
     HVIP,
     IRQ_LINES,
@@ -24,8 +27,9 @@ from rvhv.cpu.slots import (
     VSTIMECMP,
 )
 
-U0, U63 = U64(0), U64(63)
-STIP, VSTIP, MTIP = U64(1 << 5), U64(1 << 6), U64(1 << 7)
+U0, U1, U63 = U64(0), U64(1), U64(63)
+STIP, VSTIP, MTIP, SGEIP = U64(1 << 5), U64(1 << 6), U64(1 << 7), U64(1 << 12)
+VGEIN_SHIFT, VGEIN, VSEIP_SHIFT = U64(12), U64(63), U64(10)
 NEVER = U64(1 << 62)
 FAR = U64(1 << 54)  # ticks whose steps would not fit
 
@@ -58,11 +62,18 @@ def instret_now(st):  # type: ignore[no-untyped-def]
 
 @jit
 def pending_now(st):  # type: ignore[no-untyped-def]
-    """mip as it reads: software's bits, the lines, hvip, and what the comparisons of the machine timer and of Sstc say now."""
+    """mip as it reads: software's bits, the lines, hvip, the guests' lines, and what the comparisons of the machine timer and
+    of Sstc say now.
+    """
     now = time_now(st)
     pending = st[MIP] | st[IRQ_LINES] | st[HVIP]
     if now >= st[MTIMECMP]:
         pending |= MTIP
+    guests = st[HGEIP]  # bit 0 is zero: VGEIN = 0 selects no line
+    if guests != U0:
+        pending |= ((guests >> ((st[HSTATUS] >> VGEIN_SHIFT) & VGEIN)) & U1) << VSEIP_SHIFT
+        if guests & st[HGEIE] != U0:
+            pending |= SGEIP
     if st[MENVCFG] >> U63 != U0:
         pending &= ~STIP
         if now >= st[STIMECMP]:

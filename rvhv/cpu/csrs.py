@@ -14,7 +14,7 @@ SSIP, MSIP, STIP, MTIP, SEIP, MEIP = 1 << 1, 1 << 3, 1 << 5, 1 << 7, 1 << 9, 1 <
 VSSIP, VSTIP, VSEIP, SGEIP = 1 << 2, 1 << 6, 1 << 10, 1 << 12
 S_INTERRUPTS = SSIP | STIP | SEIP
 VS_INTERRUPTS = VSSIP | VSTIP | VSEIP
-HS_INTERRUPTS = VS_INTERRUPTS  # and SGEIP once GEILEN is not zero
+HS_INTERRUPTS = VS_INTERRUPTS | SGEIP
 M_INTERRUPTS = MSIP | MTIP | MEIP
 EXCEPTIONS_DELEGABLE = sum(1 << c for c in (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 15, 20, 21, 22, 23))
 
@@ -27,6 +27,7 @@ PMP_ENTRIES = 16
 PMP_L, PMP_A, PMP_A_TOR, PMP_DEFINED = 0x80, 3 << 3, 1 << 3, 0x9F  # of a pmpcfg byte
 PMP_ADDRESS = (1 << 54) - 1
 CY, TM, IR = 0, 1, 2  # bits of the counteren CSRs
+SE, STATEEN_ENVCFG = 63, 62  # of mstateen and hstateen; the others control state that is not there
 
 prv, v = leaf("prv"), leaf("v")
 value = leaf("value")
@@ -63,6 +64,14 @@ def translation_guards() -> tuple[tuple[E, str], ...]:
     return (
         (eq(v, 0) & eq(prv, 1) & bit("mstatus", 20), "illegal"),
         (v & eq(prv, 1) & bit("hstatus", 20), "virtual"),
+    )
+
+
+def stateen_guards(n: int, field: int) -> tuple[tuple[E, str], ...]:
+    """Who may access what bit `field` of mstateen n, and when V=1 that of hstateen n, controls."""
+    return (
+        (below_m() & eq(bit(f"mstateen{n}", field), 0), "illegal"),
+        (v & eq(bit(f"hstateen{n}", field), 0), "virtual"),
     )
 
 
@@ -170,6 +179,8 @@ EPC = (bits("PC", 63, 1),)
 ENVCFG = (bits("FIOM", 0), bits("CBIE", 5, 4, warl=keep_if(2)), bits("CBCFE", 6), bits("CBZE", 7))
 # of menvcfg and henvcfg: what henvcfg has only while menvcfg has it
 ENVCFG_BELOW_M = (bits("ADUE", ADUE), bits("PBMTE", PBMTE), bits("STCE", STCE))
+# of mstateen and hstateen, by their number
+STATEEN = ((bits("ENVCFG", STATEEN_ENVCFG), bits("SE", SE)), *((bits("SE", SE),),) * 3)
 COUNTEREN = (bits("CY", CY), bits("TM", TM), bits("IR", IR))
 
 
@@ -201,7 +212,9 @@ def add_rows(isa: Registry) -> None:
         writes=(("mie", (leaf("mie") & (s_view ^ const(-1))) | (value & s_view)),))  # fmt: skip
     csr("stvec", 0x105, *TVEC, vs="vstvec", plain=True)
     csr("scounteren", 0x106, *COUNTEREN, plain=True)
-    csr("senvcfg", 0x10A, *ENVCFG, plain=True)
+    csr("senvcfg", 0x10A, *ENVCFG, guards=stateen_guards(0, STATEEN_ENVCFG), plain=True)
+    for n in range(4):  # no state below S-mode is under their control
+        constant(f"sstateen{n}", 0x10C + n, guards=stateen_guards(n, SE))
     csr("sscratch", 0x140, vs="vsscratch", plain=True)
     csr("sepc", 0x141, *EPC, vs="vsepc", plain=True)
     csr("scause", 0x142, vs="vscause", plain=True)
@@ -229,6 +242,8 @@ def add_rows(isa: Registry) -> None:
     csr("mtvec", 0x305, *TVEC, plain=True)
     csr("mcounteren", 0x306, *COUNTEREN)
     csr("menvcfg", 0x30A, *ENVCFG, *ENVCFG_BELOW_M)
+    for n in range(4):
+        csr(f"mstateen{n}", 0x30C + n, *STATEEN[n], plain=True)
     csr("mcountinhibit", 0x320, writes=(
         ("mcycle", counter_switch("mcycle", CY)),
         ("minstret", counter_switch("minstret", IR)),
@@ -258,9 +273,6 @@ def add_rows(isa: Registry) -> None:
         csr(f"pmpcfg{i}", 0x3A0 + i, writes=((f"pmpcfg{i}", pmpcfg_write(f"pmpcfg{i}")), next_epoch))
     for i in range(PMP_ENTRIES):
         csr(f"pmpaddr{i}", 0x3B0 + i, writes=((f"pmpaddr{i}", pmpaddr_write(i)), next_epoch))
-    # no triggers: tselect names none, and the type in tdata1 says so
-    for i, name in enumerate(("tselect", "tdata1", "tdata2", "tdata3")):
-        constant(name, 0x7A0 + i)
     for n in range(3, 32):
         constant(f"mhpmcounter{n}", 0xB00 + n)
         constant(f"mhpmevent{n}", 0x320 + n)

@@ -63,16 +63,14 @@ def decode_long(tab, insn):  # type: ignore[no-untyped-def]
 
 
 @jit
-def decode_again(ram, tab, code, base, at):  # type: ignore[no-untyped-def]
-    """The predecoded word of the instruction where a region can be entered, which is kept nowhere."""
-    offset = (at - base) << U1
-    at = (code[base + CODE_FRAME] << U12) + offset
-    first = ld16(ram, at)
+def decode_word(ram, tab, frame, offset):  # type: ignore[no-untyped-def]
+    """The predecoded word of the instruction at `offset` of a frame; it may be OP_CROSS."""
+    first = ld16(ram, (frame << U12) + offset)
     if first & U3 != U3:
         return tab[first]
     if offset == LAST_HALFWORD:
         return OP_CROSS
-    return decode_long(tab, first | (ld16(ram, at + U5 - U3) << U16))
+    return decode_long(tab, first | (ld16(ram, (frame << U12) + offset + U2) << U16))
 
 
 @jit
@@ -80,15 +78,8 @@ def decode_at(st, ram, fr, code, tab, base, at):  # type: ignore[no-untyped-def]
     """Predecode the instruction of slot `at` of the page at `base`; the slot and the result may be OP_CROSS."""
     frame = code[base + CODE_FRAME]
     offset = (at - base) << U1
-    first = ld16(ram, (frame << U12) + offset)
-    size = U2
-    if first & U3 != U3:
-        word = tab[first]
-    elif offset == LAST_HALFWORD:
-        word = OP_CROSS
-    else:
-        word = decode_long(tab, first | (ld16(ram, (frame << U12) + offset + U2) << U16))
-        size = U4
+    word = decode_word(ram, tab, frame, offset)
+    size = U4 if (word >> HALFWORDS_SHIFT) & U3 == U2 else U2
     note_code(st, fr, frame, offset, size)
     log(st, LOG_DECODE, st[PC], st[RAM_BASE] + (frame << U12) + offset, size, U0, U0, U0, U0)
     code[at] = word

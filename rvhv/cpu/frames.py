@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from rvhv.cpu.log import log
 from rvhv.cpu.njit import jit, ld64, st8, st16, st32, st64
+from rvhv.cpu.predecode import Special
 from rvhv.cpu.regions import drop_regions, lines_of
 from rvhv.cpu.slots import (
     CODE_STRIDE,
@@ -41,6 +42,7 @@ from rvhv.cpu.tlb import drop_index, flush_all, withdraw_write
 
 U0, U1, U2, U4, U5, U6, U8, U12, U32 = (U64(n) for n in (0, 1, 2, 4, 5, 6, 8, 12, 32))
 PAGE_OFFSET = U64(4095)
+OP_STOP = U64(Special.STOP)
 PTE_SHIFT = U64(3)
 PTE_INDEX = U64(511)
 TABLE_FLAGS = FLAG_TABLE | FLAG_LEAF_TABLE
@@ -95,7 +97,7 @@ def note_table(st, fr, spa, leaf_table):  # type: ignore[no-untyped-def]
 
 @jit
 def drop_code(fr, code, frame, offset, size):  # type: ignore[no-untyped-def]
-    """Forget the instructions that overlap the bytes; one may start two bytes before them."""
+    """Forget the instructions that overlap the bytes; one may start two bytes before them. Marks of stops stay."""
     page = fr[frame * FRAME_WORDS + FRAME_CODE]
     if page == U0:
         return
@@ -105,7 +107,8 @@ def drop_code(fr, code, frame, offset, size):  # type: ignore[no-untyped-def]
     last = (offset + size - U1) >> U1
     i = first
     while i <= last:
-        code[base + i] = U0
+        if code[base + i] != OP_STOP:
+            code[base + i] = U0
         i += U1
 
 

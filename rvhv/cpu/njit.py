@@ -298,7 +298,9 @@ u64_array_at, u8_array_at = _array_at(types.uint64), _array_at(types.uint8)
 
 
 # the interpreter's loop keeps its registers to itself: what it calls off the hot path stays out of it (three times faster)
-APART = ("interpret", "exec_", "decode_at", "fetch_cross", "load_slow", "store_slow", "illegal", "enter_region", "decode_again")
+APART = ("interpret", "exec_", "decode_at", "fetch_cross", "load_slow", "store_slow", "illegal", "enter_region", "decode_word")
+# and what is rarely done is compiled once, whoever calls it
+RARE = ("find_stop", "check_data", "check_physical", "check_fetch", "page_may_stop", "mark_page", "fill_stopping")
 
 
 CODEGEN_LEVEL = 2
@@ -411,7 +413,7 @@ def compile_machine(entry: Any, assist: Any) -> bytes:
     doors = {"door": DOOR, "assist": ASSIST_DOOR, "convention": ASSIST_CONVENTION}
     module.link_in(llvm.parse_assembly(DOORS.format(target=target, helper=helper, **doors, **words)))
     for function in module.functions:
-        if any(name in function.name for name in APART):
+        if any(name in function.name for name in (*APART, *RARE)):
             function.add_function_attribute("noinline")
         if function.name not in (DOOR, ASSIST_DOOR) and not function.is_declaration:
             function.linkage = "internal"

@@ -29,7 +29,8 @@ class Special(IntEnum):
     PAGE_END = 1  # the two marks after a page's last halfword
     CROSS = 2  # a four-byte instruction whose second half is on the next page: fetched anew each time
     ILLEGAL = 3
-    REGION = 4  # a translated region can be entered here
+    STOP = 4  # execution may stop here: looked at, and decoded, each time
+    REGION = 5  # a translated region can be entered here
 
 
 FIRST_OP = len(Special)

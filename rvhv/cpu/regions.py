@@ -16,6 +16,7 @@ from rvhv.cpu.slots import (
     CODE_END,
     CODE_ENTRIES,
     CODE_FRAME,
+    CODE_MARKED,
     CODE_REGIONS,
     HEAT_WANTED,
     LEAST_ENTRY,
@@ -107,6 +108,8 @@ def drop_regions(code, base, lines):  # type: ignore[no-untyped-def]
 @jit
 def install_entry(code, base, offset, address, cover):  # type: ignore[no-untyped-def]
     """The region at `address`, made from the lines `cover`, can be entered at `offset` of the page."""
+    if code[base + CODE_MARKED] != U0:
+        return
     i = base + (offset >> U1)
     code[CODE_ENTRIES + i] = address
     code[CODE_COVER + i] = cover

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from enum import IntEnum, IntFlag
 
+TRIGGERS = 4  # of Sdtrig
+
 ARCH_NAMES = (
     *(f"x{i}" for i in range(32)),
     "x_sink",  # where writes to x0 go: predecoded instructions name it instead of 0
@@ -20,8 +22,12 @@ ARCH_NAMES = (
     *"mcountinhibit mcycle minstret".split(),
     *"pmpcfg0 pmpcfg2".split(),
     *(f"pmpaddr{i}" for i in range(16)),
+    "tselect",
+    *(f"tdata{n}_{i}" for n in (1, 2) for i in range(TRIGGERS)),  # of each trigger
     *"stvec scounteren senvcfg sscratch sepc scause stval satp stimecmp".split(),
     *"hstatus hedeleg hideleg hvip hcounteren henvcfg htimedelta htval htinst hgatp hgeie".split(),
+    "hgeip",  # level of the guest external interrupt lines; nothing but a test drives them yet
+    *(f"{level}stateen{i}" for level in "mh" for i in range(4)),
     *"vsstatus vstvec vsscratch vsepc vscause vstval vsatp vstimecmp".split(),
     "reservation",  # spa of the LR reservation, or NO_RESERVATION
     "reservation_size",
@@ -44,9 +50,19 @@ HART_NAMES = (
     # the trap about to be taken; trap_offset: how far the faulting part is from the access's first byte
     *"trap_cause trap_tval trap_gpa trap_tinst trap_gva trap_offset".split(),
     *"walk_spa walk_rights walk_pte".split(),  # result of a translation
+    "walk_gpa",  # of a data access that V=1 makes, where the page was walked to; else NO_GPA
     "fetch_once",  # 1: the page of pc was entered for one instruction only, because protection differs within it
     *"ram_base ram_size".split(),
     "pmp_epoch",  # counts writes to the PMP CSRs: translations made under other entries are not found again
+    # stops: the guest's triggers and the host's breakpoints and watchpoints, a table below (`rvhv.cpu.stops`)
+    *"stops_epoch stops_seen".split(),  # counts changes to what may stop, and the count that is in effect
+    *"stops_watches stops_end".split(),  # entries: the host's watchpoints end at one, its breakpoints at the other
+    # how many entries there are for data and for execution, and of these how many are the guest's, and of physical addresses
+    *"stops_data stops_exec stops_triggers stops_physical".split(),  # 0: nothing is looked at
+    *"stops_low stops_high".split(),  # between these addresses lie all that are virtual and for data
+    "exec_epoch",  # counts changes to where execution may stop
+    "stopped",  # ACCESS bits of the stops that the instruction at pc has already had; it goes on as if they were not there
+    *"stop_entry stop_kind stop_address stop_pc stop_steps".split(),  # the last one; steps: the VCPU's then
     "tlb_mask",  # entries of a bank minus one
     *"tlb_data tlb_fetch".split(),  # where the current bank's entries start in the state
     "bank_clock",  # counts bank selections: the stamp of the least recently used bank is the lowest
@@ -73,13 +89,29 @@ ARCH_BYTES = 8 * ARCH_WORDS
 BANKS = 16
 CONTEXT_WORDS = 8  # stamp (0: free), mode bits, satp, vsatp, hgatp, pmp_epoch
 CONTEXTS_BASE = (len(SLOT) + 7) & ~7
-TLB_BASE = (CONTEXTS_BASE + BANKS * CONTEXT_WORDS + 7) & ~7
+
+# then what may stop: the guest's triggers as entries 0 to 3, the host's watchpoints, the host's breakpoints
+STOPS_BASE = CONTEXTS_BASE + BANKS * CONTEXT_WORDS
+STOP_ENTRIES = 512
+STOP_WORDS = 8
+STOP_FLAGS, STOP_LOW, STOP_HIGH, STOP_HGATP, STOP_ATP = range(5)  # first and last address; the roots it is bound to
+# flags: ACCESS_R, ACCESS_W and ACCESS_X, then
+STOP_MODES_SHIFT = 8  # a bit for each mode, number prv + 4 * v
+STOP_SPACE = 3 << 16  # what its addresses are: 0 virtual
+STOP_GUEST_PHYSICAL, STOP_HOST_PHYSICAL = 1 << 16, 2 << 16
+STOP_BY_HGATP, STOP_BY_ATP = 1 << 18, 1 << 19  # only while hgatp, and satp or vsatp, have the values given
+
+TLB_BASE = (STOPS_BASE + STOP_ENTRIES * STOP_WORDS + 7) & ~7
 # R tag, W tag, addend (offset into RAM minus gva), and a W tag for frames with flags: the store is allowed but
 # takes the slow path
 DATA_WORDS = 4
 TLB_R, TLB_W, TLB_ADDEND, TLB_W_FLAGGED = range(DATA_WORDS)
 FETCH_WORDS = 2  # X tag, index of the page's first predecoded instruction
 NO_TAG = (1 << 64) - 1
+# beside a page's address in an R tag and a flagged W tag: something on the page may stop, so that no access hits. The slow path
+# still knows the translation: the W tag is the guest physical address with the same bit, or NO_TAG
+STOP_TAG = 1 << 11
+NO_GPA = (1 << 64) - 1
 NO_RESERVATION = (1 << 64) - 1
 
 
@@ -119,6 +151,7 @@ FLAG_WATCH = 8  # a store to it ends run() with Exit.WATCH
 CODE_END = 2048
 CODE_FRAME = 2050
 CODE_REGIONS = 2051  # not 0: something of the page is translated or hot
+CODE_MARKED = 2052  # not 0: execution may stop somewhere in the page, which is left to the interpreter
 CODE_STRIDE = 2056
 CODE_PAGES = 2048
 # beside each word, in two more planes of the same shape: the address of the translated region that can be entered there (below
@@ -159,7 +192,8 @@ class Exit(IntEnum):
     TRACE_FULL = 5  # the trace ring is full: drain it and go on
     MMIO = 6  # an access outside RAM waits for its answer: see the mmio slots; nothing of the instruction was done yet
     M = 7  # a trap into M-mode was taken and m_hook is set
-    SERVICE = 8  # the translator has something to do: nothing of the guest's
+    STOP = 8  # a breakpoint or watchpoint of the host, before the instruction: see the stop slots; the next run executes it
+    SERVICE = 9  # the translator has something to do: nothing of the guest's
 
 
 class Fault(IntEnum):
@@ -173,6 +207,7 @@ class Fault(IntEnum):
     WATCH = 5  # a store to a watched frame was done: retired, leave
     MMIO = 6  # an access outside RAM: not retired, leave
     STORED = 7  # retired; what it stored may have changed where the next instruction is
+    STOP = 8  # a breakpoint or watchpoint of the host: not retired, leave
 
 
 class Answer(IntEnum):

@@ -20,11 +20,13 @@ from rvhv.cpu.slots import (
     HGATP,
     MENVCFG,
     MSTATUS,
+    NO_GPA,
     NO_TAG,
     PMP_EPOCH,
     PRV,
     PRV_M,
     SATP,
+    STOP_TAG,
     TLB_ADDEND,
     TLB_BASE,
     TLB_DATA,
@@ -164,7 +166,7 @@ def withdraw_write(st, frame):  # type: ignore[no-untyped-def]
         end = at + data
         while at < end:
             page = st[at + TLB_W]
-            if page != NO_TAG and (page + st[at + TLB_ADDEND]) >> U12 == frame:
+            if page & STOP_TAG == U0 and (page + st[at + TLB_ADDEND]) >> U12 == frame:
                 st[at + TLB_W] = NO_TAG
                 st[at + TLB_W_FLAGGED] = page
             at += DATA_WORDS
@@ -179,6 +181,17 @@ def fill_data(st, gva, offset, readable, writable, flagged):  # type: ignore[no-
     st[at + TLB_R] = page if readable else NO_TAG
     st[at + TLB_W] = page if writable and not flagged else NO_TAG
     st[at + TLB_W_FLAGGED] = page if writable and flagged else NO_TAG
+    st[at + TLB_ADDEND] = (offset & PAGE) - page
+
+
+@jit
+def fill_stopping(st, gva, offset, readable, writable, gpa):  # type: ignore[no-untyped-def]
+    """The same for a page on which something may stop: no access may hit. `gpa` is NO_GPA where there is none."""
+    page = gva & PAGE
+    at = st[TLB_DATA] + ((gva >> U12) & st[TLB_MASK]) * DATA_WORDS
+    st[at + TLB_R] = page | STOP_TAG if readable else NO_TAG
+    st[at + TLB_W] = gpa if gpa == NO_GPA else (gpa & PAGE) | STOP_TAG
+    st[at + TLB_W_FLAGGED] = page | STOP_TAG if writable else NO_TAG
     st[at + TLB_ADDEND] = (offset & PAGE) - page
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rvhv.core.memory import PAGE, Memory
 from rvhv.core.ops import Op
+from rvhv.core.stop_table import Stops
 from rvhv.cpu.state import SLOT, Exit, Fence
 from rvhv.fences.checker import FenceChecker
 from rvhv.hart import Hart
@@ -18,8 +19,10 @@ BUDGET, RUN = Exit.BUDGET.value, Op.RUN.value
 class CheckedHart(Hart):
     """A hart that `checker` follows."""
 
-    def __init__(self, memory: Memory, checker: FenceChecker, *, hartid: int = 0, tlb_bits: int = 8) -> None:
-        super().__init__(memory, hartid=hartid, tlb_bits=tlb_bits, log_records=TURN * RECORDS_A_STEP)
+    def __init__(
+        self, memory: Memory, checker: FenceChecker, *, hartid: int = 0, tlb_bits: int = 8, stops: Stops | None = None
+    ) -> None:
+        super().__init__(memory, hartid=hartid, tlb_bits=tlb_bits, log_records=TURN * RECORDS_A_STEP, stops=stops)
         self._checker = checker
         self._number = hartid
         checker.add_hart(hartid)

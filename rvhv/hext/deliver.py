@@ -43,7 +43,6 @@ from rvhv.cpu.slots import (
     V,
 )
 from rvhv.cpu.trap import (
-    CAUSE_BREAKPOINT,
     CAUSE_ILLEGAL,
     HS_SLOTS,
     INTERRUPT,
@@ -108,8 +107,6 @@ def deliver(st, tab):  # type: ignore[no-untyped-def]
     tval = st[TRAP_TVAL]
     if cause == CAUSE_ILLEGAL or cause == CAUSE_VIRTUAL:
         tval = st[RAW]
-    elif cause == CAUSE_BREAKPOINT:
-        tval = st[PC]
     gpa = U0
     tinst = U0
     if is_guest_page_fault(cause):

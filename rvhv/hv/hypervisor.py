@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import TypeVar
 
+from rvhv.core.stop_table import Stop, Stops
 from rvhv.cpu.state import ARCH_BYTES, Exit, Fence
 from rvhv.errors import ConfigError, InternalError
 from rvhv.fences.checker import FenceChecker
@@ -38,7 +39,8 @@ EXIT_COST = 1000  # steps that an exit to the hypervisor costs its VM, in its sl
 CHUNK = 1_000_000  # steps at most in one call of the hart, which nothing can interrupt: well under 0.2 s
 LEAST_MEMORY = 1 << 20
 FOREVER = 1 << 64
-BUDGET, HS, TRACE_FULL = Exit.BUDGET.value, Exit.HS.value, Exit.TRACE_FULL.value  # plain ints: they are compared often
+# plain ints: they are compared often
+BUDGET, HS, TRACE_FULL, STOP = (code.value for code in (Exit.BUDGET, Exit.HS, Exit.TRACE_FULL, Exit.STOP))
 
 ExitType = TypeVar("ExitType", bound=VmExit)
 
@@ -80,6 +82,7 @@ class Hypervisor:
         self.hart = CheckedHart(self.memory, self.fences) if self.fences is not None else hart(self.memory)
         self.scheduler = RoundRobin(slice_steps) if scheduler is None else scheduler
         self.vms: list[VM] = []
+        self.stopped_at: tuple[VM, Stop] | None = None  # when `run` or `exits` returned for a breakpoint or watchpoint
         self.on_console: Callable[[VM, bytes], None] | None = None
         self.on_idle: Callable[[], bool] | None = None  # all wait for a device: True when it fed one
         self.host_seconds = 0.0
@@ -146,8 +149,10 @@ class Hypervisor:
         However a run is chopped into calls, schedule, console output and trace hash are the same. It ends early, at an
         exact point too, for `interrupt` and for Ctrl-C, which then raises KeyboardInterrupt. What `on_console` raises
         comes out when the exit it came in is complete. What a handler of `on` raises comes out at once, and the next
-        run gives it the same exit again. Either way the next run goes on as if nothing had been. Raises ConfigError.
+        run gives it the same exit again. Either way the next run goes on as if nothing had been. So it does after a
+        breakpoint or watchpoint of `stops`, which ends the run too: see `stopped_at`. Raises ConfigError.
         """
+        self.stopped_at = None
         start = self.steps
         stop = FOREVER if max_steps is None else start + whole("max_steps", max_steps)
         with self._ctrl_c():
@@ -166,6 +171,7 @@ class Hypervisor:
 
     def exits(self) -> Iterator[VmExit]:
         """Run, and yield each exit after it was handled, until every VM has stopped. Interrupted as `run` is."""
+        self.stopped_at = None
         alive = True
         while alive:
             seen: list[VmExit] = []
@@ -242,6 +248,11 @@ class Hypervisor:
         self.close()
 
     # what a run amounts to
+
+    @property
+    def stops(self) -> Stops:
+        """Breakpoints and watchpoints; `VM.bound` keeps one to a VM."""
+        return self.hart.stops
 
     @property
     def steps(self) -> int:
@@ -344,6 +355,9 @@ class Hypervisor:
                         break
                 elif code == TRACE_FULL:
                     self._drain(vm)
+                elif code == STOP:
+                    self.stopped_at, self._asked = (vm, hart.stop), True
+                    break
                 elif code != BUDGET:
                     _unusual(vm, code)
         finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rvhv.hv import registers as r
+from rvhv.machine.isa_string import SUPERVISOR_ENVCFG
 
 if TYPE_CHECKING:
     from rvhv.hart import Hart
@@ -31,6 +32,7 @@ GUEST_EXCEPTIONS = sum(
 HYPERVISOR_EXCEPTIONS = sum(
     1 << code for code in (r.ECALL_VS, r.FETCH_GUEST_PAGE, r.LOAD_GUEST_PAGE, r.VIRTUAL_INSTRUCTION, r.STORE_GUEST_PAGE)
 )
+FS_INITIAL = r.field("sstatus", "FS") & -r.field("sstatus", "FS")
 COUNTERS = r.field("mcounteren", "CY") | r.field("mcounteren", "TM") | r.field("mcounteren", "IR")
 
 
@@ -42,12 +44,18 @@ def host_guests(hart: Hart) -> None:
     write("medeleg", GUEST_EXCEPTIONS | HYPERVISOR_EXCEPTIONS)
     write("mideleg", r.S_INTERRUPTS | r.VS_INTERRUPTS | r.SGEIP)
     write("mcounteren", COUNTERS)
-    write("menvcfg", r.field("menvcfg", "STCE"))
+    write("menvcfg", SUPERVISOR_ENVCFG)
+    write("mstateen0", (1 << 64) - 1)
     # HS-mode's part
     write("hedeleg", GUEST_EXCEPTIONS)
     write("hideleg", r.VS_INTERRUPTS)
     write("hcounteren", COUNTERS)
-    write("henvcfg", r.field("henvcfg", "STCE"))
+    write("henvcfg", SUPERVISOR_ENVCFG)
+    write("hstateen0", r.field("hstateen0", "ENVCFG"))  # senvcfg is in a VCPU's block
+    # Floating point is on as far as it is ours to say. A guest's own switch, vsstatus.FS, stays Off as after reset: the SBI says
+    # nothing about sstatus.FS, so a kernel that computes turns it on, and one that forgot learns it here as it would under
+    # KVM, which starts its guests the same way.
+    write("sstatus", hart.read_csr("sstatus") | FS_INITIAL)
     write("htimedelta", 0)
     write("vstimecmp", (1 << 64) - 1)  # no timer interrupt before the guest asks for one
     write("hstatus", hart.read_csr("hstatus") | r.VTW)  # a guest's wfi gives way instead of stalling the hart

@@ -7,7 +7,8 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rvhv.cpu.state import Fence
+from rvhv.core.stop_table import Bound, Modes
+from rvhv.cpu.state import SLOT, Fence
 from rvhv.errors import ImageError
 from rvhv.hv.console import Console
 from rvhv.hv.gstage import GStage
@@ -125,6 +126,11 @@ class VM:
             self.gstage.release()
         if self.disk is not None:
             self.disk.close()
+
+    @property
+    def bound(self) -> Bound:
+        """What keeps a breakpoint or watchpoint (`Hypervisor.stops`) to this VM."""
+        return Bound(Modes.VU | Modes.VS, self.vcpu.state[SLOT["hgatp"]])
 
     # what its parts report
 

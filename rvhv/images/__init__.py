@@ -1,4 +1,4 @@
-"""The built-in guests: ELF images that `make -C guests` builds from `guests/`."""
+"""The built-in programs: ELF images that `make -C guests` builds from `guests/`, and `make -C bench` from `bench/`."""
 
 from __future__ import annotations
 
@@ -20,10 +20,19 @@ PROGRAMS = {  # for the bare machine
     "monitor": "a type-1 hypervisor in C, the twin of the one in Python: hosts hello and tasks, or the guests in its initrd",
 }
 
+BENCHMARKS = {  # for the bare machine too; what `rvhv bench` runs
+    "bench-integer": "a list, matrices, a state machine and a CRC",
+    "bench-strings": "records found by name, copied, formatted, parsed and sorted",
+    "bench-memory": "a sieve and copies over 16 MiB",
+    "bench-bytecode": "an interpreter with an indirect jump for each instruction",
+    "bench-nbody": "five bodies under gravity, in double precision",
+    "bench-micro": "what single things cost: traps, fences, TLB misses, page-table writes",
+}
+
 
 def image_path(name: str) -> Path:
     """The ELF file of the built-in guest or program `name`; raises ConfigError when there is no such one."""
-    if name not in GUESTS and name not in PROGRAMS:
+    if not any(name in listed for listed in (GUESTS, PROGRAMS, BENCHMARKS)):
         near = get_close_matches(name, GUESTS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(GUESTS)}"
         raise ConfigError(f"no built-in guest is called {name!r}: {hint}")

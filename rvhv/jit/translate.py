@@ -22,7 +22,6 @@ from llvmlite import ir
 
 from rvhv.core.memory import PAGE
 from rvhv.core.ops import Assist
-from rvhv.cpu.predecode import IMM_SHIFT, RD_SHIFT
 from rvhv.cpu.state import (
     CODE_ENTRIES,
     DATA_WORDS,
@@ -37,7 +36,7 @@ from rvhv.cpu.state import (
 from rvhv.errors import InternalError
 from rvhv.isa.effects import UseFloat
 from rvhv.isa.expr import MASK64
-from rvhv.isa.render.llvm import I1, I8, I32, I64, PTR, RowBuilder, Value, lift
+from rvhv.isa.render.llvm import I1, I8, I64, PTR, RowBuilder, Value, lift
 from rvhv.jit import floating
 from rvhv.jit.form import Block, Kind, Region, Step
 from rvhv.jit.ir import Builder, Function

@@ -60,8 +60,6 @@ class Board:
     device_tree: int = 0x8000_0000  # where the loader puts the device tree
     plic: PlicLayout = PlicLayout(Window(0x0C00_0000, 0x60_0000), sources=31, contexts=2)
     virtio: VirtioLayout = VirtioLayout(Window(0x1000_1000, 0x1000), slots=8, first_source=1)
-    isa: str = "rv64imac_zicsr_zifencei_zicntr_sstc"
-    mmu: str = "riscv,sv39"
     timebase: int = 10_000_000  # Hz
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rvhv.errors import ConfigError
 from rvhv.machine.board import BOARD, CONSOLE_SLOT, Board
+from rvhv.machine.isa_string import cpu_properties
 
 if TYPE_CHECKING:
     from fdt import Node
@@ -76,7 +77,6 @@ def guest_device_tree(
 
 def _cpus(cpus: Node, board: Board, harts: int) -> None:
     set_properties(cpus, {"#address-cells": 1, "#size-cells": 0, "timebase-frequency": board.timebase})
-    base, extensions = isa_lists(board.isa)
     for hart in range(harts):
         cpu = add_child(cpus, f"cpu@{hart:x}")
         set_properties(
@@ -86,10 +86,7 @@ def _cpus(cpus: Node, board: Board, harts: int) -> None:
                 "reg": hart,
                 "status": "okay",
                 "compatible": "riscv",
-                "riscv,isa": board.isa,
-                "riscv,isa-base": base,
-                "riscv,isa-extensions": extensions,
-                "mmu-type": board.mmu,
+                **cpu_properties(hypervisor=False),
             },
         )
         set_properties(
@@ -140,13 +137,6 @@ def _soc(soc: Node, board: Board, harts: int, slots: list[int]) -> None:
 
 def _virtio_name(board: Board, slot: int) -> str:
     return f"virtio_mmio@{board.virtio.window(slot).base:x}"
-
-
-def isa_lists(isa: str) -> tuple[str, list[str]]:
-    """Split an ISA string: rv64imac_zicsr -> ("rv64i", ["i", "m", "a", "c", "zicsr"])."""
-    single, *named = isa.split("_")
-    letters = single.removeprefix("rv64")
-    return f"rv64{letters[0]}", [*letters, *named]
 
 
 def cells(base: int, size: int) -> list[int]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from rvhv.core.registry import ISA
+from rvhv.core.stop_table import Stop, Stops
 from rvhv.cpu.csrs import MEIP, MTIP, SEIP, STIP, VSTIP
 from rvhv.cpu.state import NO_RESERVATION, SLOT, STEPS_PER_TICK, Exit
 from rvhv.errors import ConfigError
@@ -121,6 +122,8 @@ class Machine:
         self.memory = memory
         self.ram = Ram(memory)
         self.fences = FenceChecker(memory) if check_fences else None
+        self.stops = Stops()  # breakpoints and watchpoints, of every hart
+        self.stopped_at: tuple[int, Stop] | None = None  # the hart's number, when `run` returned for one of them
         self.harts = [self._new_hart(i) for i in range(harts)]
         self.clock = 0  # steps; of the hart that runs, its slot `clock` is ahead
         self.steps = 0  # of all harts
@@ -146,8 +149,8 @@ class Machine:
 
     def _new_hart(self, number: int) -> Hart:
         if self.fences is None:
-            return Hart(self.memory, hartid=number)
-        return CheckedHart(self.memory, self.fences, hartid=number)
+            return Hart(self.memory, hartid=number, stops=self.stops)
+        return CheckedHart(self.memory, self.fences, hartid=number, stops=self.stops)
 
     def _make_board(self) -> None:
         self.bus = Bus()
@@ -230,8 +233,9 @@ class Machine:
     def run(self, max_steps: int) -> bool:
         """Run at most `max_steps` steps. False when nothing can go on: the machine ended, or waits for the outside world.
 
-        However a run is chopped into calls, it goes the same way. `interrupt` ends it early.
+        However a run is chopped into calls, it goes the same way. `interrupt` ends it early, and so does a stop (`stopped_at`).
         """
+        self.stopped_at = None
         stop = self.steps + max_steps
         while self.end is None and self.steps < stop and not self._asked:
             if self._current is None and not self._next_turn():
@@ -373,6 +377,8 @@ class Machine:
         elif code == Exit.WATCH:
             if self.htif is not None:
                 self.htif.look()
+        elif code == Exit.STOP:
+            self.stopped_at, self._asked = (self._last, hart.stop), True
         elif code == Exit.TRAP_LOOP and hart.state[SLOT["v"]]:
             hart.state[TRAPS_IN_A_ROW] = 0  # a guest's own: its hypervisor's timer ends it
         elif code == Exit.TRAP_LOOP:

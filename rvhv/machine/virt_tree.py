@@ -19,10 +19,9 @@ from rvhv.machine.fdt import (
     add_child,
     cells,
     checked_text,
-    isa_lists,
     set_properties,
 )
-from rvhv.machine.isa_string import isa_string, mmu_type
+from rvhv.machine.isa_string import cpu_properties
 
 if TYPE_CHECKING:
     from fdt import FDT, Node
@@ -143,8 +142,6 @@ def _flatten(tree: FDT) -> bytes:
 
 def _cpus(cpus: Node, harts: int) -> None:
     set_properties(cpus, {"#address-cells": 1, "#size-cells": 0, "timebase-frequency": board.TIMEBASE_HZ})
-    isa = isa_string()
-    base, extensions = isa_lists(isa)
     for hart in range(harts):
         cpu = add_child(cpus, f"cpu@{hart:x}")
         set_properties(
@@ -154,10 +151,7 @@ def _cpus(cpus: Node, harts: int) -> None:
                 "reg": hart,
                 "status": "okay",
                 "compatible": "riscv",
-                "riscv,isa": isa,
-                "riscv,isa-base": base,
-                "riscv,isa-extensions": extensions,
-                "mmu-type": mmu_type(),
+                **cpu_properties(),
             },
         )
         controller = add_child(cpu, "interrupt-controller")

@@ -12,6 +12,7 @@ import pytest
 from rvhv.errors import ConfigError
 from rvhv.machine.board import BOARD, PlicLayout, VirtioLayout, Window
 from rvhv.machine.fdt import guest_device_tree
+from rvhv.machine.virt_tree import machine_tree
 
 
 def tree(**options: object) -> fdt.FDT:
@@ -32,11 +33,8 @@ def test_the_contract_of_the_architecture() -> None:
     assert text(dt, "/", "model") == "rvhv,tasks"
     assert words(dt, "/memory@80000000", "reg") == [0, 0x8000_0000, 0, 32 << 20]
     assert words(dt, "/cpus", "timebase-frequency") == [10_000_000]
-    assert text(dt, "/cpus/cpu@0", "riscv,isa") == "rv64imac_zicsr_zifencei_zicntr_sstc"
     assert text(dt, "/cpus/cpu@0", "riscv,isa-base") == "rv64i"
-    extensions = dt.get_property("riscv,isa-extensions", "/cpus/cpu@0").data
-    assert extensions == ["i", "m", "a", "c", "zicsr", "zifencei", "zicntr", "sstc"]
-    assert text(dt, "/cpus/cpu@0", "mmu-type") == "riscv,sv39"
+    assert text(dt, "/cpus/cpu@0", "mmu-type") == "riscv,sv57"
     plic = "/soc/interrupt-controller@c000000"
     assert words(dt, plic, "reg") == [0, 0x0C00_0000, 0, 0x60_0000]
     assert words(dt, plic, "riscv,ndev") == [31]
@@ -50,13 +48,26 @@ def test_the_contract_of_the_architecture() -> None:
     assert text(dt, "/chosen", "stdout-path") == "/soc/virtio_mmio@10001000"
 
 
+def test_a_vm_is_told_all_that_the_hart_has() -> None:
+    """The bare machine's ISA string, but there is no H in a VM."""
+    node = "/cpus/cpu@0"
+    whole = fdt.parse_dtb(machine_tree(ram_size=32 << 20, harts=1))
+    isa = text(tree(), node, "riscv,isa")
+    assert isa.startswith("rv64imafdc_") and isa == text(whole, node, "riscv,isa").replace("h_", "_", 1)
+    extensions = tree().get_property("riscv,isa-extensions", node).data
+    assert extensions == [*"imafdc", *isa.split("_")[1:]]
+    assert {"zicsr", "zifencei", "zicntr", "zba", "zicboz", "sstc", "svadu", "svpbmt", "svnapot"} <= {*extensions}
+    for dt in (tree(), whole):
+        for name in ("zicbom", "zicboz", "zicbop"):
+            assert words(dt, node, f"riscv,{name[2:]}-block-size") == [64]
+
+
 def test_addresses_come_from_the_board() -> None:
     board = replace(
         BOARD,
         ram_base=0x1_4000_0000,
         plic=PlicLayout(Window(0x2000_0000, 0x40_0000), sources=7, contexts=4),
         virtio=VirtioLayout(Window(0x3000_0000, 0x200), slots=4, first_source=3),
-        isa="rv64ima_zicsr",
         timebase=1000,
     )
     dt = tree(board=board, harts=2, virtio_slots=[3], ram_size=5 << 32)

@@ -10,10 +10,9 @@ from rvhv.core.memory import Memory
 from rvhv.core.registry import ISA
 from rvhv.cpu.state import ARCH_BYTES, ARCH_NAMES, SLOT, Exit
 from rvhv.hart import RESET, Hart
-from rvhv.isa.expr import MASK64
 from rvhv.isa.render.asm import Assembler
 from rvhv.isa.render.disasm import Disassembler
-from rvhv.jit.form import PAGE, Kind, step_at
+from rvhv.jit.form import PAGE, step_at
 from tests.diff.floats import register as float_register
 from tests.diff.programs import ProgramMaker
 from tests.diff.states import SCALE, SEED, Row, random_case, rng_for, rows, value

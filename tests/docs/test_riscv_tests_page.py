@@ -30,7 +30,7 @@ def test_a_command_runs(command: str, tmp_path: Path) -> None:
     isa, benchmarks = tmp_path / "riscv-tests" / "isa", tmp_path / "riscv-tests" / "benchmarks"
     isa.mkdir(parents=True)
     benchmarks.mkdir()
-    for name in ("rv64ui-p-add", "rv64ui-v-add", "rv64si-p-csr"):
+    for name in ("rv64ui-p-add", "rv64ui-v-add", "rv64si-p-csr", "hypervisor-svadu-p-store"):
         (isa / name).write_bytes(elf(riscv_elfs.PASSES))
     (benchmarks / "median.riscv").write_bytes(elf(prints("mcycle = 5\n", 0)))
     script = f'rvhv() {{ PYTHONPATH="{ROOT}" "{sys.executable}" -m rvhv "$@"; }}\n{command}'

@@ -14,9 +14,10 @@ import pytest
 from elftools.elf.elffile import ELFFile
 
 from rvhv.errors import ConfigError
-from rvhv.images import GUESTS, PROGRAMS, image_path
+from rvhv.images import BENCHMARKS, GUESTS, PROGRAMS, image_path
 
-SOURCES = Path(__file__).resolve().parents[2] / "guests"
+ROOT = Path(__file__).resolve().parents[2]
+BUILT_IN = {"guests": [*GUESTS, *PROGRAMS], "bench": [*BENCHMARKS]}  # folder of the sources -> images
 RAM_BASE = 0x8000_0000
 LINK_BASE = 0x8020_0000
 MIB = 1 << 20
@@ -41,7 +42,7 @@ def test_is_a_riscv_executable_in_ram(name: str) -> None:
         assert loads and end <= RAM_BASE + 4 * MIB, "fits the smallest sensible VM"
 
 
-@pytest.mark.parametrize("name", [*GUESTS, *PROGRAMS])
+@pytest.mark.parametrize("name", [name for names in BUILT_IN.values() for name in names])
 def test_names_no_path_of_a_host(name: str) -> None:
     assert not HOST_PATHS.search(image_path(name).read_bytes())
 
@@ -56,7 +57,7 @@ def test_has_symbols_but_no_compiler_temporaries(name: str) -> None:
 
 
 def test_every_image_is_listed() -> None:
-    assert {p.stem for p in image_path("hello").parent.glob("*.elf")} == {*GUESTS, *PROGRAMS}
+    assert {p.stem for p in image_path("hello").parent.glob("*.elf")} == {name for names in BUILT_IN.values() for name in names}
 
 
 def test_unknown_guest_suggests_the_near_one() -> None:
@@ -70,12 +71,14 @@ def have_pinned_compiler() -> bool:
 
 @pytest.mark.rebuild
 @pytest.mark.skipif(not have_pinned_compiler(), reason="needs make and guests/requirements.txt")
-def test_sources_build_the_same_bytes_in_any_folder(tmp_path: Path) -> None:
-    copy = tmp_path / "elsewhere" / "guests"
-    shutil.copytree(SOURCES, copy, ignore=shutil.ignore_patterns("build"))
+@pytest.mark.parametrize("folder", BUILT_IN)
+def test_sources_build_the_same_bytes_in_any_folder(tmp_path: Path, folder: str) -> None:
+    for name in BUILT_IN:  # one uses the other's rules
+        shutil.copytree(ROOT / name, tmp_path / "elsewhere" / name, ignore=shutil.ignore_patterns("build"))
+    copy = tmp_path / "elsewhere" / folder
     env = {key: value for key, value in os.environ.items() if key not in ("CC", "MAKEFLAGS", "MFLAGS")}
     command = ["make", "-C", str(copy), f"PYTHON={sys.executable}", f"IMAGES={tmp_path}/images"]
     result = subprocess.run(command, env=env, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
-    for name in (*GUESTS, *PROGRAMS):
+    for name in BUILT_IN[folder]:
         assert (tmp_path / "images" / f"{name}.elf").read_bytes() == image_path(name).read_bytes(), name

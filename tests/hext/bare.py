@@ -14,6 +14,14 @@ BASE = 0x8000_0000
 CODE = BASE + 0x1000
 ASSEMBLER = Assembler(ISA)
 HANDLER = BASE + 0x100  # where mtvec points
+HS_HANDLER, VS_HANDLER = BASE + 0x200, BASE + 0x300
+MASK64 = (1 << 64) - 1
+
+U, S, M = 0, 1, 3
+MODES = {"U": (U, 0), "HS": (S, 0), "M": (M, 0), "VU": (U, 1), "VS": (S, 1)}
+ILLEGAL, VIRTUAL = 2, 22
+INTERRUPT = 1 << 63
+NO_TRAP = 99  # no cause
 
 
 class Bare:
@@ -35,6 +43,15 @@ class Bare:
         else:
             self.state[SLOT[name]] = value
 
+    def field(self, csr: str, name: str) -> int:
+        """A field of a CSR, by the names of its row."""
+        field = next(f for f in ISA.csrs[csr].fields if f.name == name)
+        return (self[csr] & field.mask) >> field.lo
+
+    def word(self, at: int = CODE) -> int:
+        """The four bytes of an instruction."""
+        return int.from_bytes(self.memory.read(at, 4), "little")
+
     def load(self, text: str, at: int = CODE) -> None:
         """Assemble at `at` and go there."""
         self.memory.write(at, ASSEMBLER.program(text, at))
@@ -43,9 +60,40 @@ class Bare:
     def one(self, text: str, at: int = CODE) -> int | None:
         """Execute one instruction; the cause when it trapped to M-mode."""
         self.load(text, at)
-        self["mcause"] = 99
+        self["mcause"] = NO_TRAP
         self.hart.run(1)
-        return None if self["mcause"] == 99 else self["mcause"]
+        return None if self["mcause"] == NO_TRAP else self["mcause"]
 
     def mode(self, prv: int, v: int = 0) -> None:
         self["prv"], self["v"] = prv, v
+
+    def enter(self, mode: str) -> None:
+        """The same by name: U, HS, M, VU or VS."""
+        self.mode(*MODES[mode])
+
+    def csr(self, mode: str, text: str) -> int | None:
+        """One CSR instruction in a mode, with all that M-mode may withhold granted; its cause, and the mode is left."""
+        self.enter(mode)
+        cause = self.one(text)
+        self.enter("M")
+        return cause
+
+    def allow(self) -> None:
+        """M-mode withholds nothing: counters, stimecmp, what mstateen controls."""
+        self["mcounteren"] = MASK64
+        self["menvcfg"] = MASK64
+        for n in range(4):
+            self[f"mstateen{n}"] = MASK64
+
+    def guest_lines(self, lines: int) -> None:
+        """The level of the guest external interrupt lines: what an interrupt controller would drive hgeip with."""
+        self.state[SLOT["hgeip"]] = lines
+
+    def delegate(self) -> None:
+        """Every trap that may go to HS-mode does, and HS-mode has a handler."""
+        self["medeleg"] = self["mideleg"] = MASK64
+        self["stvec"], self["vstvec"] = HS_HANDLER, VS_HANDLER
+
+
+def bits_set(value: int) -> set[int]:
+    return {n for n in range(64) if value >> n & 1}

@@ -7,6 +7,7 @@ import random
 import pytest
 
 from tests.hext.bare import BASE, CODE, Bare
+from tests.hext.rules import rule
 from tests.hext.walker import LEVELS, Guest, R, Refused, W, X
 
 SV39 = 8 << 60
@@ -116,6 +117,14 @@ def expected(guest: Guest, gva: int, access: str, size: int = 1, *, hlvx: bool =
     return -1, spa
 
 
+@rule(
+    "norm:H_vm_twostage",
+    "norm:hlsv_trans",
+    "norm:H_vm_gpatrans",
+    "norm:H_vm_gpapriv",
+    "norm:hgatp_mode_x4",
+    "norm:H_guest_page_fault",
+)
 @pytest.mark.parametrize("seed", range(120))
 def test_hlv_and_hsv_against_the_walker(seed: int) -> None:
     """norm: HLV, HLVX and HSV translate as VS- or VU-mode would; cause, mtval, mtval2, mtinst and GVA of each refusal."""
@@ -156,6 +165,7 @@ def test_hlv_and_hsv_against_the_walker(seed: int) -> None:
         assert bare.memory.read_u64(spa) == pte, f"seed {seed}: the PTE at {spa:#x}"
 
 
+@rule("norm:H_vm_twostage", "norm:H_guest_page_fault", "norm:H_trap_xtinst_guestpage")
 @pytest.mark.parametrize("seed", range(80))
 def test_fetch_against_the_walker(seed: int) -> None:
     """A jump into VS- or VU-mode: mtinst is zero for the fetch itself and the pseudo-instruction for a table."""
@@ -180,79 +190,3 @@ def test_fetch_against_the_walker(seed: int) -> None:
         assert bare["mtval2"] == (want[2] >> 2 if want[0] == 20 else 0), where
         assert bare["mtinst"] == (want[3] if want[0] == 20 else 0), where
         assert bare["mstatus"] >> 39 & 1 == 1, f"{where}: MPV"
-
-
-def identity(bare: Bare, g_flags: int = 0xDF) -> None:
-    """A G-stage that maps the first 2 MiB of RAM to itself."""
-    bare.memory.write_u64(G_ROOT + 8 * (BASE >> 30), (BASE + 0x24000) >> 2 | 1)
-    bare.memory.write_u64(BASE + 0x24000, BASE >> 2 | g_flags)
-    bare["hgatp"] = SV39 | G_ROOT >> 12
-
-
-def test_stores_reach_memory() -> None:
-    bare = Bare()
-    identity(bare)
-    bare["hstatus"] = 1 << 8
-    bare["x10"], bare["x11"] = BASE + 0x40004, 0x1122_3344_5566_7788
-    assert bare.one("hsv.d a1, (a0)") is None
-    assert bare.memory.read(BASE + 0x40004, 8) == (0x1122_3344_5566_7788).to_bytes(8, "little")
-
-
-@pytest.mark.parametrize("bit, name", [(0, "V"), (1, "R"), (4, "U"), (6, "A")])
-def test_each_missing_g_stage_bit_faults(bit: int, name: str) -> None:
-    """norm: G-stage leaves need V, R, U and A for a load; people have lost weeks to one missing bit."""
-    bare = Bare()
-    identity(bare, 0xDF & ~(1 << bit) & (~4 if name == "R" else 0xFF))
-    bare["x10"] = BASE + 0x40000
-    assert bare.one("hlv.d a1, (a0)") == 21
-    assert bare["mtval2"] == (BASE + 0x40000) >> 2
-
-
-@pytest.mark.parametrize(
-    "text, keeps, compressed",
-    [
-        ("lw a1, 4(a0)", 0x0000_7FFF, False),
-        ("sd a1, 8(a0)", 0x01F0_707F, False),
-        ("amoadd.d a1, a2, (a0)", 0xFFF0_7FFF, False),
-        ("lr.w a1, (a0)", 0xFFF0_7FFF, False),
-        ("c.lw a1, 4(a0)", 0, True),
-        ("c.sd a1, 8(a0)", 0, True),
-    ],
-)
-def test_transformed_instruction(text: str, keeps: int, compressed: bool) -> None:
-    """norm: immediates cleared, rs1 is the address offset, bit 1 clear for a compressed instruction (in its 32-bit form)."""
-    bare = Bare()
-    identity(bare)
-    bare.memory.write_u64(BASE + 0x24000 + 8, 0)  # nothing above the first 2 MiB
-    bare["x10"] = BASE + 0x20_0000
-    bare.mode(1, 1)
-    cause = bare.one(text)
-    assert cause in (21, 23)
-    if compressed:
-        base = {"c.lw a1, 4(a0)": "lw a1, 0(x0)", "c.sd a1, 8(a0)": "sd a1, 0(x0)"}[text]
-        from tests.hext.bare import ASSEMBLER
-
-        assert bare["mtinst"] == ASSEMBLER.assemble(base) & ~2
-    else:
-        assert bare["mtinst"] == int.from_bytes(bare.memory.read(CODE, 4), "little") & keeps
-
-
-def test_crossing_access_reports_the_part_that_failed() -> None:
-    """A load across the end of what is mapped: stval is the second page, and htinst's offset says how far in that is."""
-    bare = Bare(1 << 22)
-    identity(bare)
-    bare["x10"] = BASE + 0x20_0000 - 3
-    bare.mode(1, 1)
-    assert bare.one("ld a1, 0(a0)") == 21
-    assert bare["mtval"] == BASE + 0x20_0000
-    assert bare["mtval2"] == (BASE + 0x20_0000) >> 2
-    assert bare["mtinst"] >> 15 & 31 == 3
-
-
-@pytest.mark.parametrize("gpa, bad", [(1 << 41, True), ((1 << 41) - 8, True), (1 << 63, True)])
-def test_gpa_wider_than_41_bits(gpa: int, bad: bool) -> None:
-    bare = Bare()
-    identity(bare)
-    bare["x10"] = gpa
-    assert bare.one("hlv.d a1, (a0)") == 21
-    assert bare["mtval2"] == gpa >> 2

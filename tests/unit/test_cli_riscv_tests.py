@@ -57,6 +57,14 @@ def test_all_pass(jobs: int, suite: Path, capsys: pytest.CaptureFixture[str]) ->
     assert f"not run (is a 32-bit ELF: guests are 64-bit RISC-V, build it for rv64): {suite / 'rv32ui-p-add'}" in out
 
 
+def test_a_family_may_have_a_hyphen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("hypervisor-p-2-stage_translation", "hypervisor-svadu-p-2-stage_translation"):
+        (tmp_path / name).write_bytes(PASSES)
+    code, out, _ = run(capsys, tmp_path)
+    lines = [line.split() for line in out.splitlines()]
+    assert code == 0 and ["hypervisor", "1/1"] in lines and ["hypervisor-svadu", "1/1"] in lines
+
+
 def reason(source: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str], *options: str) -> str:
     """What is said about a test that fails."""
     path = tmp_path / "rv64ui-p-bad"

@@ -37,6 +37,7 @@ MSTATUS_GVA, MSTATUS_MPV = 1 << 38, 1 << 39
 STATUS_FS = 3 << 13
 DYNAMIC_ROUNDING = 7
 HSTATUS_GVA, HSTATUS_SPV = 1 << 6, 1 << 7
+HSTATUS_VGEIN_LO = 12
 INTERRUPT = 1 << 63
 # Privileged ISA, "Machine Interrupt Registers": the order in which simultaneous interrupts for one mode are taken
 INTERRUPT_PRIORITY = (
@@ -251,8 +252,13 @@ class OracleMachine:
         return self.csrs["prv"]
 
     def pending(self) -> int:
-        """The whole of mip: software's bits, hvip's, and what Sstc drives."""
+        """The whole of mip: software's bits, hvip's, the guests' lines, and what Sstc drives."""
         value, now = self.csrs.get("mip", 0) | self.csrs.get("irq_lines", 0) | self.csrs.get("hvip", 0), self._slot("time")
+        guests = self.csrs.get("hgeip", 0)
+        if guests >> (self.csrs.get("hstatus", 0) >> HSTATUS_VGEIN_LO & 63) & 1:
+            value |= 1 << self.registry.causes["virtual_supervisor_external_interrupt"].code
+        if guests & self.csrs.get("hgeie", 0):
+            value |= 1 << self.registry.causes["supervisor_guest_external_interrupt"].code
         if self.csrs.get("menvcfg", 0) >> ENVCFG_STCE & 1:
             stip = 1 << self.registry.causes["supervisor_timer_interrupt"].code
             value = value | stip if now >= self.csrs.get("stimecmp", 0) else value & ~stip

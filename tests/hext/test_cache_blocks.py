@@ -1,4 +1,4 @@
-"""Who may execute cache-block instructions, Zawrs and Svinval, in all five modes; and the faults of cache-block accesses."""
+"""ISA manual, H extension, henvcfg.CBIE, CBCFE and CBZE: cache-block instructions in all five modes, and their faults."""
 
 from __future__ import annotations
 
@@ -6,20 +6,11 @@ from itertools import product
 
 import pytest
 
-from tests.hext.bare import BASE, CODE, Bare
+from tests.hext.bare import BASE, CODE, ILLEGAL, MODES, VIRTUAL, Bare, M
+from tests.hext.rules import rule
 
-U, S, M = 0, 1, 3
-MODES = {"U": (U, 0), "S": (S, 0), "M": (M, 0), "VU": (U, 1), "VS": (S, 1)}
-ILLEGAL, VIRTUAL = 2, 22
-TVM, TW = 1 << 20, 1 << 21
-VTVM, VTW = 1 << 20, 1 << 21
 BLOCK = 64
 DATA = BASE + 0x8000
-
-
-@pytest.fixture
-def bare() -> Bare:
-    return Bare()
 
 
 def one_at_data(bare: Bare, text: str, mode: str, offset: int = 0) -> int | None:
@@ -45,6 +36,7 @@ FIELDS = [
 ]
 
 
+@rule("norm:henvcfg_cbze", "norm:henvcfg_cbcfe", "norm:henvcfg_cbie", "norm:cbo-inval_h-mode_veq1_op")
 @pytest.mark.parametrize(("text", "values"), FIELDS, ids=[f[0] for f in FIELDS])
 @pytest.mark.parametrize("mode", MODES)
 def test_envcfg_enables_cache_block_instructions(bare: Bare, text: str, values: tuple[int, ...], mode: str) -> None:
@@ -58,14 +50,6 @@ def test_envcfg_enables_cache_block_instructions(bare: Bare, text: str, values: 
             assert bare["mtval"] == int.from_bytes(bare.memory.read(CODE, 4), "little")
 
 
-@pytest.mark.parametrize("name", ["menvcfg", "henvcfg", "senvcfg"])
-def test_cbie_of_two_is_reserved(bare: Bare, name: str) -> None:
-    for kept in (0, 1, 3):
-        bare[name] = kept << 4
-        bare[name] = 2 << 4
-        assert bare[name] == kept << 4
-
-
 @pytest.mark.parametrize("offset", [0, 1, 32, 63])
 def test_cbo_zero_clears_its_block_alone(bare: Bare, offset: int) -> None:
     bare.memory.write(DATA - BLOCK, b"\xa5" * 3 * BLOCK)
@@ -74,6 +58,17 @@ def test_cbo_zero_clears_its_block_alone(bare: Bare, offset: int) -> None:
     for text in ("cbo.clean (a0)", "cbo.flush (a0)", "cbo.inval (a0)"):
         assert one_at_data(bare, text, "M", BLOCK + offset) is None
     assert bare.memory.read(DATA + BLOCK, BLOCK) == b"\xa5" * BLOCK
+
+
+@rule("norm:cbo-inval_h-mode_op0", "norm:cbo-inval_h-mode_op1", "norm:cbo-inval_h-mode_op2")
+@pytest.mark.parametrize("h", [1, 3])
+@pytest.mark.parametrize("m", [1, 3])
+def test_invalidation_loses_nothing(bare: Bare, m: int, h: int) -> None:
+    """There is no cache: flush and invalidate are the same, and memory keeps what was stored."""
+    bare["menvcfg"], bare["henvcfg"] = m << 4, h << 4
+    bare.memory.write(DATA, b"\xa5" * BLOCK)
+    assert one_at_data(bare, "cbo.inval (a0)", "VS") is None
+    assert bare.memory.read(DATA, BLOCK) == b"\xa5" * BLOCK
 
 
 def test_cbo_zero_changes_code_that_was_decoded(bare: Bare) -> None:
@@ -121,7 +116,7 @@ def test_faults_are_those_of_a_store(bare: Bare, text: str, writes: bool, flags:
     map_page(bare, ROOT, leaves, DATA, flags)
     bare["menvcfg"] = 0xF0
     bare["satp"] = SV39 | ROOT >> 12
-    cause = one_at_data(bare, text, "S", 5)
+    cause = one_at_data(bare, text, "HS", 5)
     if stores if writes else loads:
         assert cause is None
     else:
@@ -160,58 +155,3 @@ def test_prefetches_never_trap(bare: Bare, letter: str) -> None:
     for mode in MODES.values():
         bare.mode(*mode)
         assert bare.one(f"prefetch.{letter} 32(a0)") is None
-
-
-def wrs_refusal(mode: str, tw: bool, vtw: bool) -> int | None:
-    """Unprivileged ISA, "Zawrs", with a time limit of zero and a stall that nothing ends."""
-    if mode != "M" and tw:
-        return ILLEGAL
-    return VIRTUAL if mode[0] == "V" and vtw else None
-
-
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("tw", [False, True])
-@pytest.mark.parametrize("vtw", [False, True])
-def test_wrs_nto(bare: Bare, mode: str, tw: bool, vtw: bool) -> None:
-    bare["mstatus"], bare["hstatus"] = TW * tw, VTW * vtw
-    for reserved, pending in product((False, True), repeat=2):
-        bare.mode(*MODES[mode])
-        bare["reservation"] = DATA if reserved else (1 << 64) - 1
-        bare["mideleg"], bare["mie"], bare["mip"] = 2, 2 * pending, 2
-        bare["vsstatus"] = 0
-        expected = wrs_refusal(mode, tw, vtw) if reserved and not pending else None
-        if pending and mode != "M" and mode != "S":
-            continue  # the interrupt is taken before the instruction
-        assert bare.one("wrs.nto") == expected, (reserved, pending)
-    bare.mode(*MODES[mode])
-    bare["mie"], bare["reservation"] = 0, DATA
-    assert bare.one("wrs.sto") is None
-
-
-def sinval_refusal(mode: str, tvm: bool, vtvm: bool) -> int | None:
-    if mode == "U" or (mode == "S" and tvm):
-        return ILLEGAL
-    return VIRTUAL if mode == "VU" or (mode == "VS" and vtvm) else None
-
-
-def hinval_refusal(mode: str, refused_by_tvm: bool) -> int | None:
-    if mode[0] == "V":
-        return VIRTUAL
-    return ILLEGAL if mode == "U" or (mode == "S" and refused_by_tvm) else None
-
-
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("tvm", [False, True])
-@pytest.mark.parametrize("vtvm", [False, True])
-def test_svinval(bare: Bare, mode: str, tvm: bool, vtvm: bool) -> None:
-    bare["mstatus"], bare["hstatus"] = TVM * tvm, VTVM * vtvm
-    expected = {
-        "sinval.vma a0, a1": sinval_refusal(mode, tvm, vtvm),
-        "sfence.w.inval": sinval_refusal(mode, False, False),
-        "sfence.inval.ir": sinval_refusal(mode, False, False),
-        "hinval.vvma a0, a1": hinval_refusal(mode, False),
-        "hinval.gvma a0, a1": hinval_refusal(mode, tvm),
-    }
-    for text, cause in expected.items():
-        bare.mode(*MODES[mode])
-        assert bare.one(text) == cause, text
