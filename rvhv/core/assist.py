@@ -47,7 +47,7 @@ def assist_load(st, ram, fr, code, va, size):  # type: ignore[no-untyped-def]
     if (va & PAGE_OFFSET) + size > PAGE_SIZE:
         return LEAVE
     if st[entry + TLB_R] != va & PAGE:
-        if locate(st, ram, fr, code, va, size, ACCESS_R, VIA_DATA) != FAULT_NONE or st[entry + TLB_R] != va & PAGE:
+        if locate(st, ram, fr, code, va, size, ACCESS_R, ACCESS_R, VIA_DATA) != FAULT_NONE or st[entry + TLB_R] != va & PAGE:
             return LEAVE
     st[VALUE] = read_ram(ram, va + st[entry + TLB_ADDEND], size)
     return DONE
@@ -61,7 +61,7 @@ def assist_store(st, ram, fr, code, va, value, size):  # type: ignore[no-untyped
     if (va & PAGE_OFFSET) + size > PAGE_SIZE:
         return LEAVE
     if st[entry + TLB_W] != page and st[entry + TLB_W_FLAGGED] != page:
-        if locate(st, ram, fr, code, va, size, ACCESS_W, VIA_DATA) != FAULT_NONE:
+        if locate(st, ram, fr, code, va, size, ACCESS_W, ACCESS_W, VIA_DATA) != FAULT_NONE:
             return LEAVE
     at = va + st[entry + TLB_ADDEND]
     if st[entry + TLB_W] != page:

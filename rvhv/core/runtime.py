@@ -73,9 +73,10 @@ from rvhv.hext.two_stage import VIA_DATA, VIA_HLV, translate_data, translate_fet
 
 U0, U1, U12 = U64(0), U64(1), U64(12)
 PAGE_OFFSET = U64(4095)
-OP_RUN, OP_READ_CSR, OP_WRITE_CSR, OP_SRET, OP_STORE, OP_FORGET, OP_FLUSH, OP_WATCH, OP_TRANSLATE, OP_MRET, OP_FIND, OP_COVER, OP_INSTALL = (
-    U64(op) for op in Op
-)
+(
+    OP_RUN, OP_READ_CSR, OP_WRITE_CSR, OP_SRET, OP_STORE, OP_FORGET, OP_FLUSH, OP_WATCH, OP_TRANSLATE, OP_MRET, OP_FIND, OP_COVER,
+    OP_INSTALL,
+) = (U64(op) for op in Op)  # fmt: skip
 
 
 def make_entry(interpret: Any, csr_read: Any, csr_write: Any) -> Any:

@@ -1,7 +1,7 @@
 """Who decides what is translated, and puts regions where the interpreter finds them. One engine a memory, for all its harts.
 
-The machine notes in a ring which code is hot (`rvhv.cpu.regions.heat`) and asks for service between two chunks. The engine sends a
-page's bytes and where it is hot to a worker process; what comes back is kept by content, so that the same code in another
+The machine notes in a ring which code is hot (`rvhv.cpu.regions.heat`) and asks for service between two chunks. The engine sends
+a page's bytes and where it is hot to a worker process; what comes back is kept by content, so that the same code in another
 frame or VM, or the same code again, is installed without being translated a second time.
 """
 
@@ -30,7 +30,8 @@ WORTH_A_WORKER = 6  # places that are hot before a process is started
 MOST_CODE = 64 << 20  # bytes of regions that are kept
 MOST_OF_A_FRAME = 64  # translations of a frame's code: one that changes all the time is left to the interpreter
 MOST_STARTS = 64  # of one region
-UNITED = {4: 512, 12: 768, 32: 768}  # at this translation of a frame all of its hot code becomes one region of so many instructions
+# at this translation of a frame all of its hot code becomes one region, of so many instructions
+UNITED = {4: 512, 12: 768, 32: 768}
 ATTENTION, WANTED, SAMPLE = SLOT["attention"], SLOT["wanted"], SLOT["sample"]
 
 

@@ -176,8 +176,8 @@ def step_at(page: bytes, offset: int) -> Step | None:
 def form(
     page: bytes, starts: Iterable[int], stops: Iterable[int] = (), most: int = MOST_INSTRUCTIONS
 ) -> Region | None:
-    """The region of the code that can be reached from `starts` (offsets into the page) without leaving the page or going on at one of
-    `stops`, up to `most` instructions; None when the interpreter would have to do the first instruction of each.
+    """The region of the code that can be reached from `starts` (offsets into the page) without leaving the page or going on at one
+    of `stops`, up to `most` instructions; None when the interpreter would have to do the first instruction of each.
     """
     starts = tuple(starts)
     steps: dict[int, Step] = {}

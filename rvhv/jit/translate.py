@@ -173,8 +173,8 @@ class Translator:
                 RowBuilder(self.builder, self).emit(step.insn)
 
     def _leaving(self, offset: int, left: ir.Value, behind: int) -> None:
-        """The current block is about to branch to the one that leaves: the interpreter goes on at `offset`, with so many steps left
-        and those behind it."""
+        """The current block is about to branch to the one that leaves: the interpreter goes on at `offset`, with so many steps
+        left and those behind it."""
         for phi, value in zip(self._leave_phis, (self.const(offset), left, self.const(behind)), strict=True):
             phi.add_incoming(value, self.builder.block)
 

@@ -162,7 +162,8 @@ def test_programs(n: int) -> None:
     twins.set("pc", start)
     page = start & -PAGE
     first = start - page
-    inside = [first + at for at in offsets(twins.memories[0].read(start, PAGE - first).ljust(PAGE, b"\0")) if at < len(program.code)]
+    bytes_there = twins.memories[0].read(start, PAGE - first).ljust(PAGE, b"\0")
+    inside = [first + at for at in offsets(bytes_there) if at < len(program.code)]
     twins.translate(page, [first] if n % 2 else rng.sample(inside, min(len(inside), 12)))
     for _ in range(300):
         twins.run(rng.choice((1, 2, 3, 7, 50, 200)))
