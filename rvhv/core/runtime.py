@@ -64,6 +64,7 @@ from rvhv.cpu.slots import (
     U64,
     VM_STEPS,
     WALK_SPA,
+    WANTED_SAMPLED,
 )
 from rvhv.cpu.stops import arm
 from rvhv.cpu.tlb import flush_all, select_bank
@@ -149,7 +150,7 @@ def make_entry(interpret: Any, csr_read: Any, csr_write: Any) -> Any:
                 st[FETCH_ONCE] = U0
                 flush_all(st)
             if fault == FAULT_NONE and left == st[SAMPLE]:
-                heat(st, code, st[PC], HEAT_SAMPLE)
+                heat(st, code, st[PC], HEAT_SAMPLE, WANTED_SAMPLED)
             if fault == FAULT_CROSS and remaining != U0:
                 fault = fetch_page(st, ram, fr, code, st[PC])
             if fault == FAULT_TRAP:

@@ -53,7 +53,7 @@ def lines_of(offset, size):  # type: ignore[no-untyped-def]
 
 
 @jit
-def heat(st, code, pc, amount):  # type: ignore[no-untyped-def]
+def heat(st, code, pc, amount, flag):  # type: ignore[no-untyped-def]
     """The interpreter runs at pc though regions are made: when it does so often, ask for one."""
     at = st[TLB_FETCH] + (((pc >> U12) & st[TLB_MASK]) << U1)
     if st[at] != pc & PAGE:
@@ -67,7 +67,7 @@ def heat(st, code, pc, amount):  # type: ignore[no-untyped-def]
     code[base + CODE_REGIONS] = U1
     if old + amount >= HEAT_WANTED:
         if st[WANTED] < WANTED_RECORDS:
-            st[st[TRACE_BASE] + TRACE_RING + st[WANTED]] = (code[base + CODE_FRAME] << U12) + (pc & PAGE_OFFSET)
+            st[st[TRACE_BASE] + TRACE_RING + st[WANTED]] = ((code[base + CODE_FRAME] << U12) + (pc & PAGE_OFFSET)) | flag
             st[WANTED] += U1
         st[ATTENTION] = U1
 
@@ -81,7 +81,7 @@ def enter_region(st, code, ci, pc, left):  # type: ignore[no-untyped-def]
     if rest != left:
         st[REGION_ENTRIES] += U1
         st[REGION_STEPS] += left - rest
-        heat(st, code, st[PC], U1)
+        heat(st, code, st[PC], U1, U0)
     return rest
 
 

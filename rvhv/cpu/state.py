@@ -162,6 +162,7 @@ CODE_WORDS = 3 * CODE_PAGES * CODE_STRIDE
 LEAST_ENTRY = 4096
 HEAT_WANTED = 64  # an instruction this hot is put into the ring
 HEAT_SAMPLE = 64  # for being where a chunk ended; leaving a region for it is 1
+WANTED_SAMPLED = 1 << 63  # flag of a record: it was where a chunk ended, and need not be a place to enter at
 WANTED_RECORDS = 512
 
 TRACE_WORDS = 5  # vm, cause, pc, gpa, vm_steps

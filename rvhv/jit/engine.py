@@ -18,7 +18,16 @@ from typing import Any, Protocol
 from rvhv.build import CHECKED
 from rvhv.core.memory import PAGE, Memory
 from rvhv.core.ops import Op
-from rvhv.cpu.state import SLOT, wanted_base
+from rvhv.cpu.state import (
+    CODE_ENTRIES,
+    CODE_STRIDE,
+    FRAME_CODE,
+    FRAME_WORDS,
+    LEAST_ENTRY,
+    SLOT,
+    WANTED_SAMPLED,
+    wanted_base,
+)
 from rvhv.errors import ConfigError
 from rvhv.jit.job import Job, Result
 
@@ -31,7 +40,7 @@ MOST_CODE = 64 << 20  # bytes of regions that are kept
 MOST_OF_A_FRAME = 64  # translations of a frame's code: one that changes all the time is left to the interpreter
 MOST_STARTS = 64  # of one region
 # at this translation of a frame all of its hot code becomes one region, of so many instructions
-UNITED = {4: 512, 12: 768, 32: 768}
+UNITED = {6: 512, 20: 768}
 ATTENTION, WANTED, SAMPLE = SLOT["attention"], SLOT["wanted"], SLOT["sample"]
 
 
@@ -83,6 +92,18 @@ class Loaded:
 
 
 @dataclass
+class FrameCode:
+    """What the engine knows of the code in a frame; offsets."""
+
+    starts: set[int] = field(default_factory=set)  # wanted: regions were left for them
+    hints: set[int] = field(default_factory=set)  # wanted: chunks ended there
+    known: set[int] = field(default_factory=set)  # starts that were ever wanted
+    entries: set[int] = field(default_factory=set)  # of regions that were installed
+    covered: list[tuple[int, int]] = field(default_factory=list)  # by these
+    translations: int = 0
+
+
+@dataclass
 class Statistics:
     """What the translator did, for people."""
 
@@ -105,10 +126,9 @@ class Engine:
         self.statistics = Statistics()
         self.harts: list[HartPart] = []
         self._by_entry: dict[tuple[int, bytes], list[Loaded]] = {}
-        self._wanted: dict[int, set[int]] = {}  # by frame, in the order in which they became hot
-        self._entries: dict[int, set[int]] = {}  # by frame: where regions were installed
-        self._times: Counter[int] = Counter()
-        self._asked: tuple[int, set[int]] | None = None
+        self._frames: dict[int, FrameCode] = {}
+        self._wanted: dict[int, FrameCode] = {}  # those with starts or hints
+        self._asked: Job | None = None
         self._worker: Any = None
         self._early = 0
         self._warned = False
@@ -141,15 +161,18 @@ class Engine:
             from rvhv.jit.work import work
 
             while (job := self._next_job()) is not None:
-                self._install(hart, work(job))
+                self._finish(hart, job, work(job))
             return
         if self._early < WORTH_A_WORKER:
             return
         if self._worker is None:
             self._start_worker()
         while (result := self._worker.take()) is not None:
-            self._install(hart, result)
+            assert self._asked is not None
+            job, self._asked = self._asked, None
+            self._finish(hart, job, result)
         if self._asked is None and (job := self._next_job()) is not None:
+            self._asked = job
             self._worker.send(job)
 
     def _collect(self, hart: HartPart) -> None:
@@ -161,13 +184,17 @@ class Engine:
         self._early += count
         self.statistics.requests += count
         for place in places:
-            frame, offset = divmod(place, PAGE)
+            frame, offset = divmod(place & ~WANTED_SAMPLED, PAGE)
+            code = self._frames.setdefault(frame, FrameCode())
+            if place & WANTED_SAMPLED and any(start <= offset < end for start, end in code.covered):
+                continue  # it runs there on its way to where a region can be entered
             if self._reuse(hart, frame, offset):
                 continue
-            if self._times[frame] >= MOST_OF_A_FRAME:
+            if code.translations >= MOST_OF_A_FRAME:
                 self.statistics.refused += 1
                 continue
-            self._wanted.setdefault(frame, set()).add(offset)
+            (code.hints if place & WANTED_SAMPLED else code.starts).add(offset)
+            self._wanted[frame] = code
 
     def _bytes(self, frame: int, start: int = 0, length: int = PAGE) -> bytes:
         return self.memory.read(self.memory.base + frame * PAGE + start, length)
@@ -187,21 +214,35 @@ class Engine:
     def _next_job(self) -> Job | None:
         if not self._wanted:
             return None
-        frame = max(self._wanted, key=lambda f: len(self._wanted[f]))
-        new = self._wanted.pop(frame)
-        known = self._entries.get(frame, set())
-        self._times[frame] += 1
+        frame = max(self._wanted, key=lambda f: len(self._wanted[f].starts) + len(self._wanted[f].hints))
+        code = self._wanted.pop(frame)
+        starts, hints = tuple(sorted(code.starts)), tuple(sorted(code.hints))
+        code.known |= code.starts
+        code.starts, code.hints = set(), set()
+        code.translations += 1
         self._names += 1
-        self._asked = frame, new
-        most = UNITED.get(self._times[frame]) if self.tier is Tier.AUTO else None
-        if most is None:
-            return Job(self._names, frame, self._bytes(frame), tuple(sorted(new)), self.tlb_bits, tuple(sorted(known)))
-        starts = [*sorted(new), *sorted(known - new)][:MOST_STARTS]
-        return Job(self._names, frame, self._bytes(frame), tuple(starts), self.tlb_bits, most=most)
+        most = UNITED.get(code.translations) if self.tier is Tier.AUTO else None
+        if most is not None:
+            return Job(self._names, frame, self._bytes(frame), tuple(sorted(code.known)), self.tlb_bits, hints, (), most)
+        return Job(self._names, frame, self._bytes(frame), starts, self.tlb_bits, hints, tuple(sorted(code.entries)))
 
-    def _install(self, hart: HartPart, result: Result | None) -> Loaded | None:
-        self._asked = None
-        if result is None or not result.code:
+    def _cool(self, job: Job) -> None:
+        """What the job did not make an entry of may become hot again."""
+        frames, code = self.memory.frames.view, self.memory.code.view
+        page = frames[job.frame * FRAME_WORDS + FRAME_CODE]
+        if not page:
+            return
+        base = CODE_ENTRIES + (page - 1) * CODE_STRIDE
+        for offset in (*job.starts, *job.hints):
+            if code[base + offset // 2] < LEAST_ENTRY:
+                code[base + offset // 2] = 0
+
+    def _finish(self, hart: HartPart, job: Job, result: Result) -> None:
+        self._install(hart, result)
+        self._cool(job)
+
+    def _install(self, hart: HartPart, result: Result) -> Loaded | None:
+        if not result.code:
             return None
         if result.warning and not self._warned:
             self._warned = True
@@ -232,7 +273,9 @@ class Engine:
 
     def _enter(self, hart: HartPart, frame: int, loaded: Loaded) -> None:
         self.statistics.installs += 1
-        self._entries.setdefault(frame, set()).update(loaded.result.entries)
+        code = self._frames.setdefault(frame, FrameCode())
+        code.entries.update(loaded.result.entries)
+        code.covered += [(start, start + len(data)) for start, data in loaded.result.ranges]
         hart.operate(Op.COVER, frame, loaded.result.cover)
         for entry in loaded.result.entries:
             hart.operate(Op.INSTALL, frame * PAGE + entry, loaded.address)

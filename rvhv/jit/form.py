@@ -174,16 +174,20 @@ def step_at(page: bytes, offset: int) -> Step | None:
 
 
 def form(
-    page: bytes, starts: Iterable[int], stops: Iterable[int] = (), most: int = MOST_INSTRUCTIONS
+    page: bytes, starts: Iterable[int], hints: Iterable[int] = (), stops: Iterable[int] = (), most: int = MOST_INSTRUCTIONS
 ) -> Region | None:
-    """The region of the code that can be reached from `starts` (offsets into the page) without leaving the page or going on at one
-    of `stops`, up to `most` instructions; None when the interpreter would have to do the first instruction of each.
+    """The region of the code that can be reached from `starts` and `hints` without leaving the page or going on at one of `stops`, up
+    to `most` instructions; None when the interpreter would have to do the first instruction of each.
+
+    All are offsets into the page. It can be entered at the starts, behind calls and what the interpreter does, at the heads of loops,
+    and at those hints that none of these leads to.
     """
-    starts = tuple(starts)
-    steps: dict[int, Step] = {}
-    entries, returns, leaders = set(starts), set[int](), set(starts)
+    entries, returns = set(starts), set[int]()
+    hinted = [at for at in hints if at not in entries]
     beyond = frozenset(stops) - entries
-    queue = deque(starts)
+    steps: dict[int, Step] = {}
+    leaders = {*entries, *hinted}
+    queue = deque((*entries, *hinted))
     while queue and len(steps) < most:
         at = queue.popleft()
         while at not in steps and at not in beyond and len(steps) < most and 0 <= at < PAGE:
@@ -214,14 +218,31 @@ def form(
     region = Region(_blocks(steps, leaders), (), ())
     for block in region.blocks.values():
         block.successors = _successors(block, region.blocks)
-    entries = {at for at in entries if at in region.blocks and region.blocks[at].steps[0].kind is not Kind.LEAVE}
-    if entries.isdisjoint(starts):
+    entries &= region.blocks.keys()
+    loops = _loop_heads(region.blocks, sorted(entries | (region.blocks.keys() & set(hinted))))
+    entries |= loops
+    reached = _reached(region.blocks, entries)
+    for at in hinted:
+        if at in region.blocks and at not in reached:
+            entries.add(at)
+            reached |= _reached(region.blocks, {at})
+    entries = {at for at in entries if region.blocks[at].steps[0].kind is not Kind.LEAVE}
+    if not entries:
         return None
-    loops = _loop_heads(region.blocks, entries)
-    region.entries = tuple(sorted(entries | {at for at in loops if region.blocks[at].steps[0].kind is not Kind.LEAVE}))
-    region.returns = tuple(sorted(returns & set(region.blocks)))
-    _set_needs(region, loops | set(region.entries))
+    region.entries = tuple(sorted(entries))
+    region.returns = tuple(sorted(returns & region.blocks.keys()))
+    _set_needs(region, loops | entries)
     return region
+
+
+def _reached(blocks: dict[int, Block], entries: Iterable[int]) -> set[int]:
+    found, todo = set[int](), list(entries)
+    while todo:
+        at = todo.pop()
+        if at not in found:
+            found.add(at)
+            todo += blocks[at].successors
+    return found
 
 
 def _blocks(steps: dict[int, Step], leaders: set[int]) -> dict[int, Block]:
@@ -248,10 +269,10 @@ def _successors(block: Block, blocks: dict[int, Block]) -> list[int]:
     return [at for at in found if at in blocks]
 
 
-def _loop_heads(blocks: dict[int, Block], entries: set[int]) -> set[int]:
+def _loop_heads(blocks: dict[int, Block], roots: Iterable[int]) -> set[int]:
     """Blocks that close a cycle: where a depth-first walk comes back to its own path."""
     heads, done, path = set[int](), set[int](), set[int]()
-    for entry in sorted(entries):
+    for entry in roots:
         stack = [(entry, iter(blocks[entry].successors))] if entry not in done else []
         if stack:
             path.add(entry)

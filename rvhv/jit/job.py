@@ -7,15 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Job:
-    """Translate the code of a page (4096 bytes) that can be reached from `starts`."""
+    """Translate code of a page (4096 bytes): see `rvhv.jit.form.form`."""
 
     number: int
     frame: int
     page: bytes
     starts: tuple[int, ...]
     tlb_bits: int
-    stops: tuple[int, ...] = ()  # where other regions go on
-    most: int = 256  # instructions
+    hints: tuple[int, ...] = ()
+    stops: tuple[int, ...] = ()
+    most: int = 256
 
 
 @dataclass(frozen=True)

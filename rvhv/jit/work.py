@@ -20,7 +20,7 @@ def compiler() -> Compiler:
 def work(job: Job, objects: ObjectCache | None = None) -> Result:
     """The region's object code, or a result without code when there is nothing to translate."""
     start = time.process_time()
-    region = form(job.page, job.starts, job.stops, job.most)
+    region = form(job.page, job.starts, job.hints, job.stops, job.most)
     if region is None:
         return Result(job.number, job.frame, b"")
     name = key(region, job.page, job.tlb_bits) if objects else ""
