@@ -24,6 +24,7 @@ from rvhv.cpu.slots import (
     FRAME_CODE,
     FRAME_FLAGS,
     FRAME_WORDS,
+    LINEAR,
     NO_GPA,
     NO_RESERVATION,
     NO_TAG,
@@ -39,6 +40,7 @@ from rvhv.cpu.slots import (
     STOPS_LOW,
     TLB_ADDEND,
     TLB_DATA,
+    TLB_LINEAR_W,
     TLB_MASK,
     TLB_R,
     TLB_W,
@@ -173,6 +175,8 @@ def store_slow(st, ram, fr, code, va, value, size, via):  # type: ignore[no-unty
         result = store_phys(st, ram, fr, code, at + st[RAM_BASE], value, size)
         if fr[(at >> U12) * FRAME_WORDS + FRAME_FLAGS] == U0 and st[entry + TLB_W_FLAGGED] == va & PAGE:
             st[entry + TLB_W] = va & PAGE  # nothing is derived from the frame any more
+            if st[entry + TLB_ADDEND] == st[LINEAR]:
+                st[entry + TLB_LINEAR_W] = va & PAGE
             st[entry + TLB_W_FLAGGED] = NO_TAG
         return result
     fault, spa, first, rest = locate_parts(st, ram, fr, code, va, size, ACCESS_W, via)

@@ -47,6 +47,7 @@ from rvhv.cpu.slots import (
     MMIO_ANSWER,
     NO_TAG,
     PC,
+    REGION_STEPS,
     RUN_END,
     SAMPLE,
     STEPS,
@@ -140,6 +141,7 @@ def make_entry(interpret: Any, csr_read: Any, csr_write: Any) -> Any:
             select_bank(st)
             st[CHUNK] = left
             st[LEFT] = left
+            translated = st[REGION_STEPS]
             fault = interpret(st, ram, fr, code, tab)
             remaining = st[LEFT]
             if remaining != left:
@@ -149,7 +151,7 @@ def make_entry(interpret: Any, csr_read: Any, csr_write: Any) -> Any:
             if st[FETCH_ONCE] != U0:
                 st[FETCH_ONCE] = U0
                 flush_all(st)
-            if fault == FAULT_NONE and left == st[SAMPLE]:
+            if fault == FAULT_NONE and left == st[SAMPLE] and (st[REGION_STEPS] - translated) << U1 < left:
                 heat(st, code, st[PC], HEAT_SAMPLE, WANTED_SAMPLED)
             if fault == FAULT_CROSS and remaining != U0:
                 fault = fetch_page(st, ram, fr, code, st[PC])

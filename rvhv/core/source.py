@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from rvhv.cpu.predecode import RD_SHIFT, RS1_SHIFT, RS2_SHIFT, op_numbers, placement
+from rvhv.cpu.state import DATA_WORDS
 from rvhv.isa.effects import (
     FLOAT_FORMATS,
     Amo,
@@ -66,6 +67,7 @@ ACCESS = {1: "8", 2: "16", 4: "32", 8: "64"}
 VIA = {"data": 0, "hlv": 1, "hlvx": 2, "hsv": 3}
 COMPUTED = {"pending": "pending_now(st)", "time": "time_now(st)", "cycle": "cycle_now(st)", "instret": "instret_now(st)"}
 INTEGER_TYPES = ("w", "wu", "l", "lu")  # as encodings number them
+DATA_SHIFT = DATA_WORDS.bit_length() - 1
 # the word of a row whose case others share: the case, and the numbers in which they differ
 CASE_MASK = 0xFF
 NUMBER_SHIFT = {"fmt": 8, "kind": 12}
@@ -241,7 +243,7 @@ class RowWriter:
         self.emit(f"va = {self.expr(effect.addr)}")
         if self.inline and via == 0:
             tag = (1 << 64) - 4096 | (effect.size - 1)
-            self.emit("ix = tlb + (((va >> U64(12)) & tmask) << U64(2))")
+            self.emit(f"ix = tlb + (((va >> U64(12)) & tmask) << U64({DATA_SHIFT}))")
             self.emit(f"if st[ix] == va & {u(tag)}:")
             self.emit(f"    {effect.temp} = ld{ACCESS[effect.size]}(ram, va + st[ix + U64(2)])")
             self.emit("else:")
@@ -265,7 +267,7 @@ class RowWriter:
         slow = f"fault = store_slow(st, ram, fr, code, va, {value}, {u(effect.size)}, {u(via)})"
         if self.inline and via == 0:
             tag = (1 << 64) - 4096 | (effect.size - 1)
-            self.emit("ix = tlb + (((va >> U64(12)) & tmask) << U64(2))")
+            self.emit(f"ix = tlb + (((va >> U64(12)) & tmask) << U64({DATA_SHIFT}))")
             self.emit(f"if st[ix + U64(1)] == va & {u(tag)}:")
             self.emit(f"    st{ACCESS[effect.size]}(ram, va + st[ix + U64(2)], {value})")
             self.emit("else:")

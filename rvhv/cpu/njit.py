@@ -341,8 +341,8 @@ def _only_ir(codegen: Any) -> Iterator[None]:
         callconv.cgutils = cgutils
 
 
-# `door`: a C function of one pointer, which is what ctypes calls fastest; op, a and b are read from the context, the result is put
-# there. `assist`: what translated regions call
+# `door`: a C function of one pointer, which is what ctypes calls fastest; op, a and b are read from the context, the result is
+# put there. `assist`: what translated regions call
 DOORS = """
 declare i32 @{target}(ptr, ptr, i64, i64, i64, i64)
 define void @{door}(ptr %context) {{

@@ -20,6 +20,7 @@ from rvhv.cpu.slots import (
     CODE_REGIONS,
     HEAT_WANTED,
     LEAST_ENTRY,
+    LINEAR,
     PC,
     RAM_ADDRESS,
     REGION_ENTRIES,
@@ -74,10 +75,10 @@ def heat(st, code, pc, amount, flag):  # type: ignore[no-untyped-def]
 
 @jit
 def enter_region(st, code, ci, pc, left):  # type: ignore[no-untyped-def]
-    """Run translated code from pc, for at most `left` steps; returns the steps that are left, and slot pc is where it ended. When no
-    step was done the instruction at pc is the interpreter's."""
+    """Run translated code from pc, for at most `left` steps; returns the steps that are left, and slot pc is where it ended. When
+    no step was done the instruction at pc is the interpreter's."""
     tlb = st[STATE_ADDRESS] + (st[TLB_DATA] << U3)
-    rest = call_region(code[CODE_ENTRIES + ci], st[STATE_ADDRESS], st[RAM_ADDRESS], tlb, pc, left)
+    rest = call_region(code[CODE_ENTRIES + ci], st[STATE_ADDRESS], st[RAM_ADDRESS] + st[LINEAR], tlb, pc, left)
     if rest != left:
         st[REGION_ENTRIES] += U1
         st[REGION_STEPS] += left - rest

@@ -65,6 +65,8 @@ HART_NAMES = (
     *"stop_entry stop_kind stop_address stop_pc stop_steps".split(),  # the last one; steps: the VCPU's then
     "tlb_mask",  # entries of a bank minus one
     *"tlb_data tlb_fetch".split(),  # where the current bank's entries start in the state
+    # of the current bank: its linear addend; the addend of the last entry that had another; how many had, less those that had it
+    *"linear linear_next linear_misses".split(),
     "bank_clock",  # counts bank selections: the stamp of the least recently used bank is the lowest
     "shared",  # index into the frame table of the words that the harts of a memory share
     "generation",  # of the memory's derived data, as far as this hart's TLB is up to date
@@ -87,7 +89,7 @@ ARCH_BYTES = 8 * ARCH_WORDS
 
 # TLB banks follow: a context key a bank, then the entries of all banks
 BANKS = 16
-CONTEXT_WORDS = 8  # stamp (0: free), mode bits, satp, vsatp, hgatp, pmp_epoch
+CONTEXT_WORDS = 8  # stamp (0: free), mode bits, satp, vsatp, hgatp, pmp_epoch, linear addend
 CONTEXTS_BASE = (len(SLOT) + 7) & ~7
 
 # then what may stop: the guest's triggers as entries 0 to 3, the host's watchpoints, the host's breakpoints
@@ -104,10 +106,14 @@ STOP_BY_HGATP, STOP_BY_ATP = 1 << 18, 1 << 19  # only while hgatp, and satp or v
 TLB_BASE = (STOPS_BASE + STOP_ENTRIES * STOP_WORDS + 7) & ~7
 # R tag, W tag, addend (offset into RAM minus gva), and a W tag for frames with flags: the store is allowed but
 # takes the slow path
-DATA_WORDS = 4
-TLB_R, TLB_W, TLB_ADDEND, TLB_W_FLAGGED = range(DATA_WORDS)
+DATA_WORDS = 8
+# The linear tags are those of R and W where the addend is the bank's linear one, which most pages of a guest have: translated
+# code then needs no addend.
+TLB_R, TLB_W, TLB_ADDEND, TLB_W_FLAGGED, TLB_LINEAR_R, TLB_LINEAR_W = range(6)
 FETCH_WORDS = 2  # X tag, index of the page's first predecoded instruction
 NO_TAG = (1 << 64) - 1
+NO_ADDEND = 1  # addends are made of whole pages
+LINEAR_PATIENCE = 32  # entries with another addend, until the bank takes that one
 # beside a page's address in an R tag and a flagged W tag: something on the page may stop, so that no access hits. The slow path
 # still knows the translation: the W tag is the guest physical address with the same bit, or NO_TAG
 STOP_TAG = 1 << 11

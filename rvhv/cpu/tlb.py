@@ -18,8 +18,13 @@ from rvhv.cpu.slots import (
     FETCH_WORDS,
     HENVCFG,
     HGATP,
+    LINEAR,
+    LINEAR_MISSES,
+    LINEAR_NEXT,
+    LINEAR_PATIENCE,
     MENVCFG,
     MSTATUS,
+    NO_ADDEND,
     NO_GPA,
     NO_TAG,
     PMP_EPOCH,
@@ -31,6 +36,8 @@ from rvhv.cpu.slots import (
     TLB_BASE,
     TLB_DATA,
     TLB_FETCH,
+    TLB_LINEAR_R,
+    TLB_LINEAR_W,
     TLB_MASK,
     TLB_R,
     TLB_W,
@@ -41,7 +48,7 @@ from rvhv.cpu.slots import (
     V,
 )
 
-U0, U1, U2, U3, U4, U5, U12 = (U64(n) for n in (0, 1, 2, 3, 4, 5, 12))
+U0, U1, U2, U3, U4, U5, U6, U12 = (U64(n) for n in (0, 1, 2, 3, 4, 5, 6, 12))
 PAGE = U64(0xFFFF_FFFF_FFFF_F000)
 SUM_MXR = U64(3 << 18)
 MPRV = U64(1 << 17)
@@ -67,11 +74,26 @@ def clear_bank(st, bank):  # type: ignore[no-untyped-def]
         st[at + TLB_R] = NO_TAG
         st[at + TLB_W] = NO_TAG
         st[at + TLB_W_FLAGGED] = NO_TAG
+        st[at + TLB_LINEAR_R] = NO_TAG
+        st[at + TLB_LINEAR_W] = NO_TAG
         at += DATA_WORDS
     end = at + entries * FETCH_WORDS
     while at < end:
         st[at] = NO_TAG
         at += FETCH_WORDS
+
+
+@jit
+def set_linear(st, bank, addend):  # type: ignore[no-untyped-def]
+    """The entries of a bank that have this addend are the linear ones now."""
+    at = TLB_BASE + bank * bank_words(st)
+    end = at + (st[TLB_MASK] + U1) * DATA_WORDS
+    while at < end:
+        linear = st[at + TLB_ADDEND] == addend
+        st[at + TLB_LINEAR_R] = st[at + TLB_R] if linear else NO_TAG
+        st[at + TLB_LINEAR_W] = st[at + TLB_W] if linear else NO_TAG
+        at += DATA_WORDS
+    st[CONTEXTS_BASE + bank * CONTEXT_WORDS + U6] = addend
 
 
 @jit
@@ -116,7 +138,16 @@ def select_bank(st):  # type: ignore[no-untyped-def]
         clear_bank(st, bank)
         at = CONTEXTS_BASE + bank * CONTEXT_WORDS
         st[at + U1], st[at + U2], st[at + U3], st[at + U4], st[at + U5] = mode, satp, vsatp, hgatp, epoch
-    st[CONTEXTS_BASE + bank * CONTEXT_WORDS] = st[BANK_CLOCK]
+        st[at + U6] = NO_ADDEND
+    at = CONTEXTS_BASE + bank * CONTEXT_WORDS
+    st[at] = st[BANK_CLOCK]
+    if TLB_BASE + bank * bank_words(st) != st[TLB_DATA]:
+        st[LINEAR_MISSES] = U0
+    elif st[LINEAR_MISSES] > (U0 if st[at + U6] == NO_ADDEND else LINEAR_PATIENCE):
+        # no region runs now that has the old one in a register
+        st[LINEAR_MISSES] = U0
+        set_linear(st, bank, st[LINEAR_NEXT])
+    st[LINEAR] = st[at + U6]
     st[TLB_DATA] = TLB_BASE + bank * bank_words(st)
     st[TLB_FETCH] = st[TLB_DATA] + (st[TLB_MASK] + U1) * DATA_WORDS
 
@@ -149,6 +180,8 @@ def drop_index(st, low_page_bits):  # type: ignore[no-untyped-def]
             st[at + TLB_R] = NO_TAG
             st[at + TLB_W] = NO_TAG
             st[at + TLB_W_FLAGGED] = NO_TAG
+            st[at + TLB_LINEAR_R] = NO_TAG
+            st[at + TLB_LINEAR_W] = NO_TAG
             st[base + entries * DATA_WORDS + i * FETCH_WORDS] = NO_TAG
             i += U64(512)
         bank += U1
@@ -168,6 +201,7 @@ def withdraw_write(st, frame):  # type: ignore[no-untyped-def]
             page = st[at + TLB_W]
             if page & STOP_TAG == U0 and (page + st[at + TLB_ADDEND]) >> U12 == frame:
                 st[at + TLB_W] = NO_TAG
+                st[at + TLB_LINEAR_W] = NO_TAG
                 st[at + TLB_W_FLAGGED] = page
             at += DATA_WORDS
         bank += U1
@@ -181,7 +215,16 @@ def fill_data(st, gva, offset, readable, writable, flagged):  # type: ignore[no-
     st[at + TLB_R] = page if readable else NO_TAG
     st[at + TLB_W] = page if writable and not flagged else NO_TAG
     st[at + TLB_W_FLAGGED] = page if writable and flagged else NO_TAG
-    st[at + TLB_ADDEND] = (offset & PAGE) - page
+    addend = (offset & PAGE) - page
+    st[at + TLB_ADDEND] = addend
+    linear = addend == st[LINEAR]
+    st[at + TLB_LINEAR_R] = page if readable and linear else NO_TAG
+    st[at + TLB_LINEAR_W] = page if writable and not flagged and linear else NO_TAG
+    if not linear:
+        st[LINEAR_NEXT] = addend
+        st[LINEAR_MISSES] += U1
+    elif st[LINEAR_MISSES] != U0:
+        st[LINEAR_MISSES] -= U1
 
 
 @jit
@@ -192,6 +235,8 @@ def fill_stopping(st, gva, offset, readable, writable, gpa):  # type: ignore[no-
     st[at + TLB_R] = page | STOP_TAG if readable else NO_TAG
     st[at + TLB_W] = gpa if gpa == NO_GPA else (gpa & PAGE) | STOP_TAG
     st[at + TLB_W_FLAGGED] = page | STOP_TAG if writable else NO_TAG
+    st[at + TLB_LINEAR_R] = NO_TAG
+    st[at + TLB_LINEAR_W] = NO_TAG
     st[at + TLB_ADDEND] = (offset & PAGE) - page
 
 

@@ -1,8 +1,8 @@
 """Object code of regions on disk, so that the next run starts warm.
 
-A file a region, named by a hash of everything the code was made from: the guest's bytes and where they are entered, the translator,
-the host's CPU. A file has a checksum, and is written under another name and renamed, so that any number of processes may
-read and write. What is damaged counts as absent. When the folder is too large, the files that were not used for longest go.
+A file a region, named by a hash of everything the code was made from: the guest's bytes and where they are entered, the
+translator, the host's CPU. A file has a checksum, and is written under another name and renamed, so that any number of processes
+may read and write. What is damaged counts as absent. When the folder is too large, the files that were not used for longest go.
 """
 
 from __future__ import annotations

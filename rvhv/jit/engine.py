@@ -40,7 +40,7 @@ MOST_CODE = 64 << 20  # bytes of regions that are kept
 MOST_OF_A_FRAME = 64  # translations of a frame's code: one that changes all the time is left to the interpreter
 MOST_STARTS = 64  # of one region
 # at this translation of a frame all of its hot code becomes one region, of so many instructions
-UNITED = {6: 512, 20: 768}
+UNITED: dict[int, int] = {}
 ATTENTION, WANTED, SAMPLE = SLOT["attention"], SLOT["wanted"], SLOT["sample"]
 
 
@@ -187,7 +187,8 @@ class Engine:
             frame, offset = divmod(place & ~WANTED_SAMPLED, PAGE)
             code = self._frames.setdefault(frame, FrameCode())
             if place & WANTED_SAMPLED and any(start <= offset < end for start, end in code.covered):
-                continue  # it runs there on its way to where a region can be entered
+                self._cool(frame, (offset,))  # it runs there on its way to where a region can be entered
+                continue
             if self._reuse(hart, frame, offset):
                 continue
             if code.translations >= MOST_OF_A_FRAME:
@@ -226,20 +227,20 @@ class Engine:
             return Job(self._names, frame, self._bytes(frame), tuple(sorted(code.known)), self.tlb_bits, hints, (), most)
         return Job(self._names, frame, self._bytes(frame), starts, self.tlb_bits, hints, tuple(sorted(code.entries)))
 
-    def _cool(self, job: Job) -> None:
-        """What the job did not make an entry of may become hot again."""
+    def _cool(self, frame: int, offsets: Iterable[int]) -> None:
+        """What was not made an entry may become hot again."""
         frames, code = self.memory.frames.view, self.memory.code.view
-        page = frames[job.frame * FRAME_WORDS + FRAME_CODE]
+        page = frames[frame * FRAME_WORDS + FRAME_CODE]
         if not page:
             return
         base = CODE_ENTRIES + (page - 1) * CODE_STRIDE
-        for offset in (*job.starts, *job.hints):
+        for offset in offsets:
             if code[base + offset // 2] < LEAST_ENTRY:
                 code[base + offset // 2] = 0
 
     def _finish(self, hart: HartPart, job: Job, result: Result) -> None:
         self._install(hart, result)
-        self._cool(job)
+        self._cool(job.frame, (*job.starts, *job.hints))
 
     def _install(self, hart: HartPart, result: Result) -> Loaded | None:
         if not result.code:

@@ -176,11 +176,11 @@ def step_at(page: bytes, offset: int) -> Step | None:
 def form(
     page: bytes, starts: Iterable[int], hints: Iterable[int] = (), stops: Iterable[int] = (), most: int = MOST_INSTRUCTIONS
 ) -> Region | None:
-    """The region of the code that can be reached from `starts` and `hints` without leaving the page or going on at one of `stops`, up
-    to `most` instructions; None when the interpreter would have to do the first instruction of each.
+    """The region of the code that can be reached from `starts` and `hints` without leaving the page or going on at one of
+    `stops`, up to `most` instructions; None when the interpreter would have to do the first instruction of each.
 
-    All are offsets into the page. It can be entered at the starts, behind calls and what the interpreter does, at the heads of loops,
-    and at those hints that none of these leads to.
+    All are offsets into the page. It can be entered at the starts, behind calls and what the interpreter does, at the heads of
+    loops, and at those hints that none of these leads to.
     """
     entries, returns = set(starts), set[int]()
     hinted = [at for at in hints if at not in entries]

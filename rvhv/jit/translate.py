@@ -1,4 +1,4 @@
-"""A region as LLVM IR: i64 region(state*, ram*, tlb*, pc, left), all of it made from the rows.
+"""A region as LLVM IR: i64 region(state*, linear*, tlb*, pc, left), all of it made from the rows.
 
 It is entered at one of its entries with pc there, runs at most `left` steps, and returns the steps that are left; the slot pc is
 where the interpreter goes on. It returns early where it cannot do an instruction, with nothing of it done.
@@ -30,6 +30,8 @@ from rvhv.cpu.state import (
     NO_RESERVATION,
     SLOT,
     TLB_ADDEND,
+    TLB_LINEAR_R,
+    TLB_LINEAR_W,
     TLB_R,
     TLB_W,
 )
@@ -61,8 +63,8 @@ class Translator:
     def __init__(self, region: Region, tlb_bits: int, name: str, host_fma: bool) -> None:
         self.region, self.host_fma = region, host_fma
         self.tlb_mask = (1 << tlb_bits) - 1
-        self.function = Function(name, FUNCTION, ("state", "ram", "tlb", "pc", "left"), CONVENTION)
-        self.state, self.ram, self.tlb, self.pc, self.left_in = self.function.args
+        self.function = Function(name, FUNCTION, ("state", "linear", "tlb", "pc", "left"), CONVENTION)
+        self.state, self.linear, self.tlb, self.pc, self.left_in = self.function.args
         self.entry = self.function.append_basic_block("entry")
         self.builder = Builder(self.function, self.entry)
         self.blocks = {at: self.function.append_basic_block(name_of(at)) for at in region.blocks}
@@ -229,7 +231,7 @@ class Translator:
         entry = b.load(b.gep(code, [at], source_etype=I64), typ=I64)
         b.cbranch(b.icmp_unsigned(">=", entry, const(LEAST_ENTRY)), enter, out).set_weights(LIKELY)
         b.position_at_end(enter)
-        arguments = [self.state, self.ram, self.tlb, pc, left]
+        arguments = [self.state, self.linear, self.tlb, pc, left]
         b.ret(b.call(b.inttoptr(entry, PTR), FUNCTION, arguments, CONVENTION, "musttail"))
         b.position_at_end(out)
         b.store(pc, self._slot("pc", b))
@@ -335,23 +337,29 @@ class Translator:
     def float_op(self, op: str, fmt: str, mode: Value, args: tuple[Value, ...]) -> Value:
         raise InternalError(f"a floating-point operation {op} that is not alone in its row")
 
-    def _lookup(self, addr: ir.Value, size: int, tag: int) -> tuple[ir.Value, ir.Value]:
-        """Whether the TLB has the page for this access, and the entry."""
+    def _entry(self, addr: ir.Value, size: int) -> tuple[ir.Value, ir.Value]:
+        """The TLB entry of an access, and what its tag is when it hits: the page of an access that is naturally aligned."""
         b = self.builder
         shift = 12 - (DATA_WORDS * 8).bit_length() + 1
         index = b.and_(b.lshr(addr, self.const(shift)), self.const(self.tlb_mask << (12 - shift)))
-        entry = b.gep(self.tlb, [index], source_etype=I8)
-        known = b.load(b.gep(entry, [self.const(8 * tag)], source_etype=I8), typ=I64)
-        wanted = b.and_(addr, self.const(-PAGE | (size - 1)))
-        return b.icmp_unsigned("==", known, wanted), entry
+        return b.gep(self.tlb, [index], source_etype=I8), b.and_(addr, self.const(-PAGE | (size - 1)))
+
+    def _hits(self, entry: ir.Value, tag: int, wanted: ir.Value) -> ir.Value:
+        known = self.builder.load(self.builder.gep(entry, [self.const(8 * tag)], source_etype=I8), typ=I64)
+        return self.builder.icmp_unsigned("==", known, wanted)
+
+    def _linear(self, addr: ir.Value) -> ir.Value:
+        """Where an access is that has the bank's linear addend."""
+        return self.builder.gep(self.linear, [addr], source_etype=I8)
 
     def _offset(self, addr: ir.Value, entry: ir.Value) -> ir.Value:
-        """Where in RAM the page's access goes."""
+        """The offset into RAM of an access, by the addend of its entry."""
         addend = self.builder.load(self.builder.gep(entry, [self.const(8 * TLB_ADDEND)], source_etype=I8), typ=I64)
         return self.builder.add(addr, addend)
 
     def _ram(self, offset: ir.Value) -> ir.Value:
-        return self.builder.gep(self.ram, [offset], source_etype=I8)
+        ram = self.builder.inttoptr(self.load_slot("ram_address"), PTR)
+        return self.builder.gep(ram, [offset], source_etype=I8)
 
     def _extend(self, value: ir.Value, size: int, signed: bool) -> ir.Value:
         if size == 8:
@@ -360,9 +368,15 @@ class Translator:
 
     def load(self, addr: Value, size: int, signed: bool, via: str) -> Value:
         va, narrow = lift(addr), ir.IntType(8 * size)
-        hit, entry = self._lookup(va, size, TLB_R)
+        entry, wanted = self._entry(va, size)
 
-        def fast() -> ir.Value:
+        def linear() -> ir.Value:
+            return self._extend(self.builder.load(self._linear(va), typ=narrow, align=1), size, signed)
+
+        def other() -> ir.Value:
+            return self.split(self._hits(entry, TLB_R, wanted), by_addend, slow)
+
+        def by_addend() -> ir.Value:
             where = self._ram(self._offset(va, entry))
             return self._extend(self.builder.load(where, typ=narrow, align=1), size, signed)
 
@@ -371,26 +385,31 @@ class Translator:
             value = self.load_slot("value")
             return self._extend(self.builder.trunc(value, narrow) if size < 8 else value, size, signed)
 
-        return self.split(hit, fast, slow)
+        return self.split(self._hits(entry, TLB_LINEAR_R, wanted), linear, other)
 
     def store(self, addr: Value, value: Value, size: int, via: str) -> None:
-        va, stored, narrow = lift(addr), lift(value), ir.IntType(8 * size)
-        hit, entry = self._lookup(va, size, TLB_W)
-        fast, slow, join = (self.function.append_basic_block() for _ in range(3))
-        self.builder.cbranch(hit, fast, slow).set_weights(LIKELY)
-        self.builder.position_at_end(fast)
-        where = self._ram(self._offset(va, entry))
-        self.builder.store(self.builder.trunc(stored, narrow) if size < 8 else stored, where, align=1)
-        self.builder.branch(join)
-        self.builder.position_at_end(slow)
+        b, va, stored, narrow = self.builder, lift(addr), lift(value), ir.IntType(8 * size)
+        entry, wanted = self._entry(va, size)
+        linear, other, by_addend, slow, join = (self.function.append_basic_block() for _ in range(5))
+        small = b.trunc(stored, narrow) if size < 8 else stored
+        b.cbranch(self._hits(entry, TLB_LINEAR_W, wanted), linear, other).set_weights(LIKELY)
+        b.position_at_end(linear)
+        b.store(small, self._linear(va), align=1)
+        b.branch(join)
+        b.position_at_end(other)
+        b.cbranch(self._hits(entry, TLB_W, wanted), by_addend, slow).set_weights(LIKELY)
+        b.position_at_end(by_addend)
+        b.store(small, self._ram(self._offset(va, entry)), align=1)
+        b.branch(join)
+        b.position_at_end(slow)
         self.assist(Assist.STORE, va, stored, self.const(size))
-        self.builder.branch(join)
-        self.builder.position_at_end(join)
+        b.branch(join)
+        b.position_at_end(join)
 
     def _atomic(self, addr: ir.Value, size: int, tag: int) -> ir.Value:
         """Where in RAM an aligned atomic access goes; leaves where that is not known."""
-        hit, entry = self._lookup(addr, size, tag)
-        self.require(hit)
+        entry, wanted = self._entry(addr, size)
+        self.require(self._hits(entry, tag, wanted))
         return self._offset(addr, entry)
 
     def amo(self, addr: Value, size: int, update: Callable[[Value], Value]) -> Value:
