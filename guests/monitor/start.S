@@ -13,11 +13,13 @@ _start:
     la sp, _stack_top
     mv s1, a1
 
-    # the state-enable CSRs (Smstateen) gate henvcfg and senvcfg; where they do not exist the write traps to the next line
+    # the state-enable CSRs (Smstateen) gate henvcfg and senvcfg; where they do not exist the write traps behind them.
+    # a guest has senvcfg, which is in its VCPU, and not sstateen0
     la t0, 1f
     csrw mtvec, t0
     li t0, STATEEN_SE0 | STATEEN_ENVCFG
     csrw mstateen0, t0
+    li t0, STATEEN_ENVCFG
     csrw hstateen0, t0
     .balign 4
 1:  la t0, machine_trapped
