@@ -50,7 +50,7 @@ def f(vm: VM, i: int) -> int:
 
 def fetched(vm: VM, gva: int) -> int | None:
     """The gpa that a fetch reaches through the VS-stage, mapped by the G-stage or not."""
-    walk = vm.vcpu.walk(gva, "fetch")
+    walk = vm.vcpu.walk(gva, "fetch", mode="VS")
     return walk.reached.gpa if walk.reached else walk.fault.gpa if walk.fault else None
 
 
@@ -162,7 +162,7 @@ class TestFetch:
         sign = 12 + 9 * levels - 1
         gva = (((1 << 64) - (1 << sign)) if high else 0) | 0x5_4321_0ABC & (1 << sign) - 1
         table, target = RAM + 0x10_0000, RAM + 0x20_0000
-        vm.hart.state[SLOT["vsatp"]] = mode << 60 | table >> 12
+        vm.vcpu.state[SLOT["vsatp"]] = mode << 60 | table >> 12
         for level in range(levels - 1, -1, -1):
             slot = table + 8 * (gva >> 12 + 9 * level & 0x1FF)
             table = table + 0x1000 if level else target
@@ -173,7 +173,7 @@ class TestFetch:
     def test_napot(self) -> None:
         vm = self.vm()
         table = RAM + 0x10_0000
-        vm.hart.state[SLOT["vsatp"]] = 8 << 60 | table >> 12
+        vm.vcpu.state[SLOT["vsatp"]] = 8 << 60 | table >> 12
         vm.ram.write(table, ((table + 0x1000) >> 12 << 10 | 1).to_bytes(8, "little"))
         vm.ram.write(table + 0x1000, ((table + 0x2000) >> 12 << 10 | 1).to_bytes(8, "little"))
         leaf = 1 << 63 | (RAM + 0x20_0000 >> 12 | 8) << 10 | 0xCF
