@@ -37,6 +37,7 @@ from tests.diff.hyper_tables import (
     U_CODE,
     Tables,
     pte,
+    view,
 )
 from tests.diff.states import Row, random_word, value
 from tests.elf_file import elf
@@ -253,7 +254,8 @@ class _Slot:
             return self._status()
         if csr in ("menvcfg", "henvcfg", "senvcfg"):
             # FIOM, which Spike lacks, stays zero; CBIE of 2 is reserved
-            return rng.choice((0, 1, 3)) << 4 | rng.randrange(4) << 6 | self._bits() & 7 << 61
+            on = self._bits() & 7 << 61 | rng.choice((0, 1 << 61))
+            return rng.choice((0, 1, 3)) << 4 | rng.randrange(4) << 6 | on
         if csr in STATEEN:
             return self._bits() & (3 << 62 if csr.endswith("0") else 1 << 63)
         if csr == "hstatus":  # without VGEIN: not everyone has guest external interrupts
@@ -421,8 +423,11 @@ class _Slot:
         """Change a page table, and fence: Spike remembers entries until then, or until the mode changes."""
         rng, tables = self._rng, self._tables
         stage = rng.choice((tables.s, tables.vs, tables.g))
+        at = rng.choice(stage.entries)
         entry = pte(rng, DATA + rng.randrange(2 * PAGES) * PAGE, user=0.97 if stage is tables.g else 0.5)
-        return self._text(f"li t0, {rng.choice(stage.entries)}; li t1, {entry}; sd t1, 0(t0); sfence.vma")
+        if rng.random() < 0.2:
+            at, entry = tables.g.view, view(rng, tables.vs.leaves)
+        return self._text(f"li t0, {at}; li t1, {entry}; sd t1, 0(t0); sfence.vma")
 
     def interrupts(self) -> bytes:
         """Make some pending, or enable some."""
