@@ -380,8 +380,10 @@ class _Slot:
             text = f"li t0, {mask}; {rng.choice(('csrrs', 'csrrc'))} x{rd}, {number}, t0"
         else:
             text = f"{rng.choice(('csrrsi', 'csrrci'))} x{rd}, {number}, {rng.randrange(32)}"
-        if csr == "menvcfg":  # what was hidden in henvcfg meanwhile may be anything
+        if csr == "menvcfg":
+            # what was hidden in henvcfg meanwhile may be anything; Spike keeps software's STIP until its clock ticks
             text += f"; li t1, {self._value('henvcfg')}; csrw henvcfg, t1"
+            text += f"; li t1, -1; csrw stimecmp, t1; li t1, {STIP}; csrc mip, t1"
         if csr in UNCOMPARED and rd:
             text += f"; li x{rd}, 0"
         return self._text(text)
