@@ -10,6 +10,7 @@ from rvhv.hv import VM, Hypervisor
 from rvhv.isa.render.asm import Assembler
 from rvhv.machine.board import BOARD
 from rvhv.machine.image import Image, Segment
+from rvhv.machine.isa_string import isa_string
 from tests.hv.machines import IMAGE, MEMORY, RAM, host
 
 POWER_OFF = "li a7, 0x53525354; li a6, 0; li a0, 0; li a1, 0; ecall"
@@ -130,6 +131,13 @@ PAGING = """
 RAM_PPN = RAM >> 12 << 10
 ALL, AD = 0x0F, 0xC0
 PBMT_IO = 2 << 61
+
+
+class TestStateEnables:
+    def test_what_the_tree_calls_smstateen_is_there(self) -> None:
+        vm = ran("; ".join(f"csrw sstateen{n}, zero; csrr s{n + 2}, sstateen{n}" for n in range(4)))
+        assert "smstateen" in isa_string(hypervisor=False)
+        assert vm.vcpu.x[26] == 0
 
 
 class TestMemory:
