@@ -8,7 +8,7 @@
 #define MSTATUS_MPP (3 << 11)
 #define MSTATUS_MPP_S (1 << 11)
 #define MISA_H (1 << 7)
-#define STATEEN_SE0 (1 << 63)
+#define STATEEN_SE (1 << 63)
 #define STATEEN_ENVCFG (1 << 62)
 
 /* offsets into struct vcpu (vcpu.h), for enter.S */

@@ -13,12 +13,15 @@ _start:
     la sp, _stack_top
     mv s1, a1
 
-    # the state-enable CSRs (Smstateen) gate henvcfg and senvcfg; where they do not exist the write traps to the next line
+    # the state-enable CSRs (Smstateen) gate henvcfg, senvcfg and sstateen0 to sstateen3, and guests have what we have; where
+    # they do not exist the first write traps behind the last
     la t0, 1f
     csrw mtvec, t0
-    li t0, STATEEN_SE0 | STATEEN_ENVCFG
-    csrw mstateen0, t0
-    csrw hstateen0, t0
+    li t0, STATEEN_SE | STATEEN_ENVCFG
+    .irp n, 0, 1, 2, 3
+    csrw mstateen\n, t0
+    csrw hstateen\n, t0
+    .endr
     .balign 4
 1:  la t0, machine_trapped
     csrw mtvec, t0

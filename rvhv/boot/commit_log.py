@@ -44,7 +44,7 @@ SHOWN_AS = {
     "hvip": ("mip", "hvip"),
 }
 # constants whose writes are shown
-CONSTANTS_SHOWN = frozenset({"misa", "tselect", *(f"mhpmevent{n}" for n in range(3, 32)), *(f"sstateen{n}" for n in range(4))})
+CONSTANTS_SHOWN = frozenset({"misa", *(f"mhpmevent{n}" for n in range(3, 32)), *(f"sstateen{n}" for n in range(4))})
 Value = Callable[[Callable[[str], int]], int]
 
 

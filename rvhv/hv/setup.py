@@ -33,6 +33,7 @@ HYPERVISOR_EXCEPTIONS = sum(
     1 << code for code in (r.ECALL_VS, r.FETCH_GUEST_PAGE, r.LOAD_GUEST_PAGE, r.VIRTUAL_INSTRUCTION, r.STORE_GUEST_PAGE)
 )
 FS_INITIAL = r.field("sstatus", "FS") & -r.field("sstatus", "FS")
+STATEENS = 4  # mstateen0 to mstateen3
 COUNTERS = r.field("mcounteren", "CY") | r.field("mcounteren", "TM") | r.field("mcounteren", "IR")
 
 
@@ -45,13 +46,15 @@ def host_guests(hart: Hart) -> None:
     write("mideleg", r.S_INTERRUPTS | r.VS_INTERRUPTS | r.SGEIP)
     write("mcounteren", COUNTERS)
     write("menvcfg", SUPERVISOR_ENVCFG)
-    write("mstateen0", (1 << 64) - 1)
+    for n in range(STATEENS):
+        write(f"mstateen{n}", (1 << 64) - 1)
     # HS-mode's part
     write("hedeleg", GUEST_EXCEPTIONS)
     write("hideleg", r.VS_INTERRUPTS)
     write("hcounteren", COUNTERS)
     write("henvcfg", SUPERVISOR_ENVCFG)
-    write("hstateen0", r.field("hstateen0", "ENVCFG"))  # senvcfg is in a VCPU's block
+    for n in range(STATEENS):  # the tree says smstateen, so sstateen0 to sstateen3 are there too; senvcfg is in a VCPU's block
+        write(f"hstateen{n}", (1 << 64) - 1)
     # Floating point is on as far as it is ours to say. A guest's own switch, vsstatus.FS, stays Off as after reset: the SBI says
     # nothing about sstatus.FS, so a kernel that computes turns it on, and one that forgot learns it here as it would under
     # KVM, which starts its guests the same way.

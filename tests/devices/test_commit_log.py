@@ -78,7 +78,7 @@ FP_DIRTY = "8000000a00006000"
         ("li t0, 0x444; csrw hvip, t0", [None, "c836_mip 0x0000000000000004 c1605_hvip 0x0000000000000444"]),
         ("csrr t0, hvip", ["x5  0x0000000000000000"]),
         ("csrwi tselect, 1; csrwi mhpmevent3, 1; csrwi mhpmcounter3, 1",
-         ["c1952_tselect 0x0000000000000000", "c803_mhpmevent3 0x0000000000000000", ""]),
+         ["c1952_tselect 0x0000000000000001", "c803_mhpmevent3 0x0000000000000000", ""]),
         # floating point: flags that are raised, also those that were set; FS when it becomes dirty
         ("fmv.w.x f1, x0", [f"f1  0xffffffff00000000 c768_mstatus 0x{FP_DIRTY}"]),
         ("fmv.w.x f1, x0; fmv.w.x f1, x0", [None, "f1  0xffffffff00000000"]),

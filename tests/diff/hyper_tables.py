@@ -37,9 +37,18 @@ def pte(rng: random.Random, target: int, *, user: float, good: float = 0.5, leve
         return entry & ~(15 << 10) | 8 << 10 | 1 << 63
     if kind < 0.25 and level:  # misaligned
         return entry | 1 << 10 + rng.randrange(9 * level)
+    if kind < 0.45:
+        return entry & ~rng.choice((A, D, A | D))
     for _ in range(rng.randint(1, 2)):
         entry ^= 1 << rng.choice(FLIPPED)
     return entry
+
+
+def view(rng: random.Random, table: int) -> int:
+    """The G-stage's leaf for a table of the VS-stage: it may be read, but not written, when A and D are to be set there."""
+    if rng.random() < 0.4:
+        return pte(rng, table, user=1, good=0.3)
+    return (table >> 12 << 10 | GOOD | U) & ~rng.choice((0, W, D, A | D))
 
 
 def pointer(target: int) -> int:
@@ -53,6 +62,7 @@ class Stage:
     roots: dict[int, int]  # by mode
     leaves: int  # the last-level table of the data
     entries: list[int] = field(default_factory=list)  # addresses of entries that may be changed at any time
+    view: int = 0  # of a G-stage: the address of its entry for the VS-stage's last-level table
 
     def atp(self, rng: random.Random, mode: int, id_bits: int) -> int:
         """satp, vsatp or hgatp for that mode; 0 is Bare."""
@@ -120,8 +130,9 @@ class Tables:
             put(middle, 2, pointer(seen))
             for i in range((self._next - TABLES) // PAGE):
                 at = TABLES + i * PAGE
-                random_one = at == guest.leaves
-                put(seen, i, pte(rng, at, user=1, good=0.6 if random_one else 1), changes=random_one)
+                put(seen, i, view(rng, at) if at == guest.leaves else at >> 12 << 10 | GOOD | U)
+            seen_leaves = seen + 8 * ((guest.leaves - TABLES) // PAGE)
         else:
             put(middle, 2, TABLES >> 12 << 10 | GOOD & ~X)
-        return Stage(dict(zip((SV39, SV48, SV57), tops, strict=True)), leaves, changing)
+            seen_leaves = 0
+        return Stage(dict(zip((SV39, SV48, SV57), tops, strict=True)), leaves, changing, seen_leaves)

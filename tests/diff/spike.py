@@ -6,13 +6,13 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from rvhv.core.registry import ISA
+from rvhv.cpu.state import TRIGGERS
 
 SPIKE = "spike"
 # what rvhv has and Spike's name for it
 EXTENSIONS = (
     "rv64gcbh", "zba", "zbb", "zbc", "zbs", "zbkb", "zbkx", "zicond", "zacas", "zfh", "zawrs", "zicbom", "zicboz", "zicbop",
-    "svinval", "svnapot", "svpbmt", "svadu", "sstc", "zicntr", "zicclsm", *(["smstateen"] if "mstateen0" in ISA.csrs else []),
+    "svinval", "svnapot", "svpbmt", "svadu", "sstc", "zicntr", "zicclsm", "smstateen",
 )  # fmt: skip
 BOOT_ROM = 5  # instructions before the executable's first
 MEMORY_MIB = 32
@@ -26,7 +26,7 @@ def installed() -> bool:
 def commit_log(executable: Path, log: Path) -> list[str]:
     """Its lines from the first instruction of the executable on."""
     command = [
-        SPIKE, f"-m{MEMORY_MIB}", f"--isa={'_'.join(EXTENSIONS)}", "--triggers=0", f"--instructions={INSTRUCTIONS}",
+        SPIKE, f"-m{MEMORY_MIB}", f"--isa={'_'.join(EXTENSIONS)}", f"--triggers={TRIGGERS}", f"--instructions={INSTRUCTIONS}",
         "--log-commits", f"--log={log}", str(executable),
     ]  # fmt: skip
     subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=False)

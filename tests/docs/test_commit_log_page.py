@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from rvhv.core.registry import ISA
+from rvhv.cpu.state import TRIGGERS
 from rvhv.isa.render.asm import Assembler
 from tests.diff import spike
 from tests.elf_file import elf
@@ -61,7 +62,8 @@ def test_it_writes_a_log(folder: Path) -> None:
 
 def test_the_page_runs_spike_with_what_we_have() -> None:
     command = next(line for line in commands("shell spike") if line.startswith("spike "))
-    assert f"--isa={'_'.join(spike.EXTENSIONS)} " in command and "--triggers=0" in command
+    assert f"--isa={'_'.join(spike.EXTENSIONS)} " in command
+    assert f"--triggers={TRIGGERS} " in command
 
 
 @pytest.mark.skipif(not spike.installed(), reason="spike is not installed: nothing was compared with it")

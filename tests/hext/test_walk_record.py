@@ -154,7 +154,7 @@ CASES = [
     vs(S_LEAF & ~(R | W), "readable", "execute-only, and neither vsstatus.MXR nor sstatus.MXR is 1"),
     vs(A | V | R, "hlvx", "X=0: HLVX needs X=1", access="hlvx"),
     vs(S_LEAF & ~A, "accessed", "while henvcfg.ADUE=0", csrs={"menvcfg": ADUE}),
-    vs(S_LEAF & ~A, "accessed", "while menvcfg.ADUE=0", csrs={"henvcfg": ADUE}),
+    vs(S_LEAF & ~A, "accessed", "while henvcfg.ADUE=0", csrs={"henvcfg": ADUE}),  # read-only zero while menvcfg's is 0
     vs(S_LEAF | 1 << 61, "pbmt-off", "PBMT=1: reserved while henvcfg.PBMTE=0", csrs={"menvcfg": PBMTE}),
     # the VS-stage's tables are read and written through the G-stage
     table_g(G_FLAGS & ~U, "g-user", "U=0: a G-stage leaf needs U=1", 0x3000),

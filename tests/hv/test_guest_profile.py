@@ -10,6 +10,7 @@ from rvhv.hv import VM, Hypervisor
 from rvhv.isa.render.asm import Assembler
 from rvhv.machine.board import BOARD
 from rvhv.machine.image import Image, Segment
+from rvhv.machine.isa_string import isa_string
 from tests.hv.machines import IMAGE, MEMORY, RAM, host
 
 POWER_OFF = "li a7, 0x53525354; li a6, 0; li a0, 0; li a1, 0; ecall"
@@ -50,7 +51,7 @@ def f(vm: VM, i: int) -> int:
 
 def fetched(vm: VM, gva: int) -> int | None:
     """The gpa that a fetch reaches through the VS-stage, mapped by the G-stage or not."""
-    walk = vm.vcpu.walk(gva, "fetch")
+    walk = vm.vcpu.walk(gva, "fetch", mode="VS")
     return walk.reached.gpa if walk.reached else walk.fault.gpa if walk.fault else None
 
 
@@ -132,6 +133,13 @@ ALL, AD = 0x0F, 0xC0
 PBMT_IO = 2 << 61
 
 
+class TestStateEnables:
+    def test_what_the_tree_calls_smstateen_is_there(self) -> None:
+        vm = ran("; ".join(f"csrw sstateen{n}, zero; csrr s{n + 2}, sstateen{n}" for n in range(4)))
+        assert "smstateen" in isa_string(hypervisor=False)
+        assert vm.vcpu.x[26] == 0
+
+
 class TestMemory:
     @pytest.mark.parametrize("operation", ["cbo.zero", "cbo.clean", "cbo.flush", "cbo.inval"])
     def test_cache_blocks(self, operation: str) -> None:
@@ -162,7 +170,7 @@ class TestFetch:
         sign = 12 + 9 * levels - 1
         gva = (((1 << 64) - (1 << sign)) if high else 0) | 0x5_4321_0ABC & (1 << sign) - 1
         table, target = RAM + 0x10_0000, RAM + 0x20_0000
-        vm.hart.state[SLOT["vsatp"]] = mode << 60 | table >> 12
+        vm.vcpu.state[SLOT["vsatp"]] = mode << 60 | table >> 12
         for level in range(levels - 1, -1, -1):
             slot = table + 8 * (gva >> 12 + 9 * level & 0x1FF)
             table = table + 0x1000 if level else target
@@ -173,7 +181,7 @@ class TestFetch:
     def test_napot(self) -> None:
         vm = self.vm()
         table = RAM + 0x10_0000
-        vm.hart.state[SLOT["vsatp"]] = 8 << 60 | table >> 12
+        vm.vcpu.state[SLOT["vsatp"]] = 8 << 60 | table >> 12
         vm.ram.write(table, ((table + 0x1000) >> 12 << 10 | 1).to_bytes(8, "little"))
         vm.ram.write(table + 0x1000, ((table + 0x2000) >> 12 << 10 | 1).to_bytes(8, "little"))
         leaf = 1 << 63 | (RAM + 0x20_0000 >> 12 | 8) << 10 | 0xCF

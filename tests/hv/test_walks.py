@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from rvhv.cpu import pte as p
+from rvhv.cpu.csrs import ADUE
+from rvhv.cpu.state import SLOT
 from rvhv.errors import ConfigError
 from rvhv.hv import VM, GuestPageFaultExit, Hypervisor, Sv39x4
 from rvhv.machine.board import BOARD
@@ -46,9 +48,17 @@ def in_paging(*names: str) -> Hypervisor:
 def test_the_wrong_bit_is_named(bits: int, says: str) -> None:
     hv = Hypervisor("32M", gstage=type("Wrong", (Forgetful,), {"bits": bits}))
     vm = hv.create("hello", memory="16M")
+    vm.vcpu.state[SLOT["menvcfg"]] &= ~(1 << ADUE)  # else the hart sets A itself
     seen = [exit_ for exit_ in hv.exits() if isinstance(exit_, GuestPageFaultExit)]
     assert vm.failed and says in vm.reason and "although its page is mapped" in vm.reason
     assert f"{says}, in the level 0 PTE " in seen[-1].explain()
+
+
+def test_the_hart_sets_a_bit_that_the_g_stage_forgot() -> None:
+    hv = Hypervisor("32M", gstage=type("Wrong", (Forgetful,), {"bits": p.A | p.D}))
+    vm = hv.create("hello", memory="16M")
+    hv.run()
+    assert not vm.failed, vm.reason
 
 
 def test_on_the_hart_and_off_it() -> None:
