@@ -99,7 +99,7 @@ class FrameCode:
     hints: set[int] = field(default_factory=set)  # wanted: chunks ended there
     known: set[int] = field(default_factory=set)  # starts that were ever wanted
     entries: set[int] = field(default_factory=set)  # of regions that were installed
-    covered: list[tuple[int, int]] = field(default_factory=list)  # by these
+    installed: dict[int, Loaded] = field(default_factory=dict)  # by address; stores may have dropped them since
     translations: int = 0
 
 
@@ -186,7 +186,7 @@ class Engine:
         for place in places:
             frame, offset = divmod(place & ~WANTED_SAMPLED, PAGE)
             code = self._frames.setdefault(frame, FrameCode())
-            if place & WANTED_SAMPLED and any(start <= offset < end for start, end in code.covered):
+            if place & WANTED_SAMPLED and self._covers(frame, code, offset):
                 self._cool(frame, (offset,))  # it runs there on its way to where a region can be entered
                 continue
             if self._reuse(hart, frame, offset):
@@ -196,6 +196,22 @@ class Engine:
                 continue
             (code.hints if place & WANTED_SAMPLED else code.starts).add(offset)
             self._wanted[frame] = code
+
+    def _entries(self, frame: int) -> int | None:
+        """Where the words about entering the frame's code begin; None: none of it is decoded."""
+        page = self.memory.frames.view[frame * FRAME_WORDS + FRAME_CODE]
+        return CODE_ENTRIES + (page - 1) * CODE_STRIDE if page else None
+
+    def _covers(self, frame: int, code: FrameCode, offset: int) -> bool:
+        """Whether a region that no store has dropped was made from the instruction at `offset`."""
+        base, words = self._entries(frame), self.memory.code.view
+        found = False
+        for address, loaded in list(code.installed.items()):
+            if base is None or not any(words[base + entry // 2] == address for entry in loaded.result.entries):
+                del code.installed[address]
+            elif any(start <= offset < start + len(data) for start, data in loaded.result.ranges):
+                found = True
+        return found
 
     def _bytes(self, frame: int, start: int = 0, length: int = PAGE) -> bytes:
         return self.memory.read(self.memory.base + frame * PAGE + start, length)
@@ -229,14 +245,12 @@ class Engine:
 
     def _cool(self, frame: int, offsets: Iterable[int]) -> None:
         """What was not made an entry may become hot again."""
-        frames, code = self.memory.frames.view, self.memory.code.view
-        page = frames[frame * FRAME_WORDS + FRAME_CODE]
-        if not page:
+        base, words = self._entries(frame), self.memory.code.view
+        if base is None:
             return
-        base = CODE_ENTRIES + (page - 1) * CODE_STRIDE
         for offset in offsets:
-            if code[base + offset // 2] < LEAST_ENTRY:
-                code[base + offset // 2] = 0
+            if words[base + offset // 2] < LEAST_ENTRY:
+                words[base + offset // 2] = 0
 
     def _finish(self, hart: HartPart, job: Job, result: Result) -> None:
         self._install(hart, result)
@@ -276,7 +290,7 @@ class Engine:
         self.statistics.installs += 1
         code = self._frames.setdefault(frame, FrameCode())
         code.entries.update(loaded.result.entries)
-        code.covered += [(start, start + len(data)) for start, data in loaded.result.ranges]
+        code.installed[loaded.address] = loaded
         hart.operate(Op.COVER, frame, loaded.result.cover)
         for entry in loaded.result.entries:
             hart.operate(Op.INSTALL, frame * PAGE + entry, loaded.address)
