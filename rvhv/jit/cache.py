@@ -109,5 +109,8 @@ class ObjectCache:
         for _, size, path in files:
             if total <= self._most // 4 * 3:
                 return
-            path.unlink(missing_ok=True)
+            try:
+                path.unlink(missing_ok=True)
+            except OSError:
+                continue  # not ours
             total -= size

@@ -38,6 +38,7 @@ EAGER_SAMPLE_STEPS = 64
 WORTH_A_WORKER = 6  # places that are hot before a process is started
 MOST_CODE = 64 << 20  # bytes of regions that are kept
 MOST_OF_A_FRAME = 64  # translations of a frame's code: one that changes all the time is left to the interpreter
+MOST_VARIANTS = 64  # regions that start alike, which are looked at when one is wanted
 MOST_STARTS = 64  # of one region
 # at this translation of a frame all of its hot code becomes one region, of so many instructions
 UNITED: dict[int, int] = {}
@@ -126,6 +127,7 @@ class Engine:
         self.statistics = Statistics()
         self.harts: list[HartPart] = []
         self._by_entry: dict[tuple[int, bytes], list[Loaded]] = {}
+        self._bytes_kept = 0  # of the code of these
         self._frames: dict[int, FrameCode] = {}
         self._wanted: dict[int, FrameCode] = {}  # those with starts or hints
         self._asked: Job | None = None
@@ -167,6 +169,8 @@ class Engine:
             return
         if self._worker is None:
             self._start_worker()
+        if self._worker.dead:
+            self._give_up("its process ended")
         while (result := self._worker.take()) is not None:
             assert self._asked is not None
             job, self._asked = self._asked, None
@@ -219,7 +223,7 @@ class Engine:
     def _reuse(self, hart: HartPart, frame: int, offset: int) -> bool:
         """Install a region that is known already, if the bytes of this frame are those it was made from."""
         first = self._bytes(frame, offset, min(4, PAGE - offset))
-        for loaded in reversed(self._by_entry.get((offset, first), ())):
+        for loaded in reversed(self._by_entry.get((offset, first), [])[-MOST_VARIANTS:]):
             if self._matches(frame, loaded.result):
                 self._enter(hart, frame, loaded)
                 return True
@@ -268,8 +272,9 @@ class Engine:
         statistics.from_cache += result.cached
         statistics.instructions += result.instructions
         statistics.code_bytes += len(result.code)
-        if sum(len(x.result.code) for xs in self._by_entry.values() for x in xs[:1]) > MOST_CODE:
+        if self._bytes_kept + len(result.code) > MOST_CODE:
             self._drop_all()
+        self._bytes_kept += len(result.code)
         loaded = self._load(result)
         for entry in result.entries:
             first = next(data[entry - at :][:4] for at, data in result.ranges if at <= entry < at + len(data))
@@ -300,17 +305,28 @@ class Engine:
         for hart in self.harts:
             hart.flush()
         self._by_entry.clear()
+        self._bytes_kept = 0
+        for code in self._frames.values():
+            code.installed.clear()
 
     # -- the worker
 
     def _start_worker(self) -> None:
-        from rvhv.jit.worker import NoWorker, Worker
+        from rvhv.jit.worker import Worker
 
         try:
             self._worker = Worker(self._ready)
         except OSError as error:
-            log.warning("no process for the translator (%s): guests are interpreted", error)
-            self._worker = NoWorker()
+            self._give_up(str(error))
+
+    def _give_up(self, why: str) -> None:
+        """What is translated stays; the rest is interpreted from now on."""
+        from rvhv.jit.worker import NoWorker
+
+        log.warning("no process for the translator (%s): guests are interpreted", why)
+        self._asked = None
+        self.close()
+        self._worker = NoWorker()
 
     def _ready(self) -> None:
         """From the worker's thread: a result has come."""

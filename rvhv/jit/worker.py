@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +21,8 @@ from rvhv.jit.job import Job, Result
 
 
 class Worker:
-    """The other end, in the process of the guests. `ready()` is called from a thread when a result has come."""
+    """The other end, in the process of the guests. The bound method `ready` is called from a thread when a result has come, or
+    none will any more (`dead`). The process ends with the worker."""
 
     def __init__(self, ready: Callable[[], None]) -> None:
         environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
@@ -28,45 +30,58 @@ class Worker:
             [sys.executable, "-m", "rvhv.jit.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
         )
         self._results: deque[Result | None] = deque()
-        self._ready = ready
-        self._dead = False
-        threading.Thread(target=self._read, name="rvhv-translator", daemon=True).start()
+        self.dead = False
+        # the thread keeps neither the worker nor who waits for it alive: a process a machine would be left
+        arguments = (self._process.stdout, self._results, weakref.WeakMethod(ready), weakref.ref(self))
+        threading.Thread(target=_read, args=arguments, name="rvhv-translator", daemon=True).start()
+        self._end = weakref.finalize(self, _end, self._process)
 
     def send(self, job: Job) -> None:
-        if self._dead:
-            return
         assert self._process.stdin is not None
         try:
             pickle.dump(job, self._process.stdin, pickle.HIGHEST_PROTOCOL)
             self._process.stdin.flush()
-        except OSError:
-            self._dead = True
+        except (OSError, ValueError):
+            self.dead = True
 
     def take(self) -> Result | None:
         """The next result, if there is one."""
         return self._results.popleft() if self._results else None
 
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        try:
-            while True:
-                self._results.append(pickle.load(self._process.stdout))
-                self._ready()
-        except (EOFError, OSError, pickle.UnpicklingError, ValueError):
-            self._dead = True
-
     def close(self) -> None:
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.close()
-        except OSError:
-            pass
-        self._process.terminate()
-        self._process.wait()
+        self._end()
+
+
+def _read(stdout: Any, results: deque[Result | None], ready: Any, worker: Any) -> None:
+    try:
+        while True:
+            results.append(pickle.load(stdout))
+            _tell(ready)
+    except (EOFError, OSError, pickle.UnpicklingError, ValueError):
+        if (alive := worker()) is not None:
+            alive.dead = True
+            _tell(ready)
+
+
+def _tell(ready: Any) -> None:
+    if (method := ready()) is not None:
+        method()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    assert process.stdin is not None
+    try:
+        process.stdin.close()
+    except OSError:
+        pass
+    process.terminate()
+    process.wait()
 
 
 class NoWorker:
     """Stands in where no process can be started: nothing is ever ready."""
+
+    dead = False
 
     def send(self, job: Job) -> None: ...
 
