@@ -17,6 +17,7 @@ class Compiler:
     def __init__(self) -> None:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
+        llvm.set_option("", "-disable-lsr")  # it makes more induction variables than the host has registers to spare
         self._machine = llvm.Target.from_default_triple().create_target_machine(
             cpu=llvm.get_host_cpu_name(), features=host_features(), opt=CODEGEN_LEVEL, reloc="pic", jit=True
         )

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rvhv.build import CHECKED
 from rvhv.core.memory import PAGE, Memory
@@ -30,6 +30,9 @@ from rvhv.cpu.state import (
 )
 from rvhv.errors import ConfigError
 from rvhv.jit.job import Job, Result
+
+if TYPE_CHECKING:
+    from rvhv.jit.cache import ObjectCache
 
 log = logging.getLogger(__name__)
 
@@ -134,6 +137,7 @@ class Engine:
         self._warned = False
         self._names = 0
         self._loader: Any = None
+        self._cache: ObjectCache | None = None
 
     def attach(self, hart: HartPart, tlb_bits: int) -> bool:
         """Serve this hart. False: it stays with the interpreter."""
@@ -165,15 +169,27 @@ class Engine:
             return
         if self._early < WORTH_A_WORKER:
             return
-        if self._worker is None:
-            self._start_worker()
-        while (result := self._worker.take()) is not None:
+        while self._worker is not None and (result := self._worker.take()) is not None:
             assert self._asked is not None
             job, self._asked = self._asked, None
             self._finish(hart, job, result)
-        if self._asked is None and (job := self._next_job()) is not None:
+        while self._asked is None and (job := self._next_job()) is not None:
+            from rvhv.jit.work import find
+
+            if (found := find(job, self._objects())) is not None:
+                self._finish(hart, job, found)
+                continue
+            if self._worker is None:
+                self._start_worker()
             self._asked = job
             self._worker.send(job)
+
+    def _objects(self) -> ObjectCache:
+        if self._cache is None:
+            from rvhv.jit.cache import ObjectCache
+
+            self._cache = ObjectCache()
+        return self._cache
 
     def _collect(self, hart: HartPart) -> None:
         state = hart.state
