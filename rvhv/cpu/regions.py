@@ -78,7 +78,7 @@ def enter_region(st, code, ci, pc, left):  # type: ignore[no-untyped-def]
     """Run translated code from pc, for at most `left` steps; returns the steps that are left, and slot pc is where it ended. When
     no step was done the instruction at pc is the interpreter's."""
     tlb = st[STATE_ADDRESS] + (st[TLB_DATA] << U3)
-    rest = call_region(code[CODE_ENTRIES + ci], st[STATE_ADDRESS], st[RAM_ADDRESS] + st[LINEAR], tlb, pc, left)  # type: ignore[call-arg]
+    rest = call_region(code[CODE_ENTRIES + ci], st[STATE_ADDRESS], st[RAM_ADDRESS] + st[LINEAR], tlb, pc, left)
     if rest != left:
         st[REGION_ENTRIES] += U1
         st[REGION_STEPS] += left - rest

@@ -8,10 +8,12 @@ may read and write. What is damaged counts as absent. When the folder is too lar
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import tempfile
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from rvhv.build import PACKAGE, cache_folder, fingerprint
 from rvhv.jit.form import Region
@@ -38,6 +40,14 @@ def key(region: Region, page: bytes, tlb_bits: int) -> str:
         block = region.blocks[at]
         digest.update(f"{at}:{block.need}:{block.head}:".encode() + page[at : block.last.next] + b";")
     return digest.hexdigest()[:40]
+
+
+# of a job: starts, hints, stops and most instructions
+Spec = list[Any]
+
+
+def _page_name(page: bytes) -> str:
+    return hashlib.sha256(_translator() + b"page" + page).hexdigest()[:40]
 
 
 class ObjectCache:
@@ -85,6 +95,15 @@ class ObjectCache:
         self._writes += 1
         if self._writes % LOOK_EVERY == 1:
             self.prune()
+
+    def recall(self, page: bytes) -> list[Spec]:
+        """What was translated of a page with these bytes, in an earlier run, in that order."""
+        code = self.get(_page_name(page))
+        return json.loads(code) if code else []
+
+    def remember(self, page: bytes, specs: list[Spec]) -> None:
+        """The same for later runs."""
+        self.put(_page_name(page), json.dumps(specs).encode())
 
     def _path(self, name: str) -> Path:
         return self.folder / name[:2] / name[2:]

@@ -11,7 +11,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -32,7 +32,7 @@ from rvhv.errors import ConfigError
 from rvhv.jit.job import Job, Result
 
 if TYPE_CHECKING:
-    from rvhv.jit.cache import ObjectCache
+    from rvhv.jit.cache import ObjectCache, Spec
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +103,8 @@ class FrameCode:
     known: set[int] = field(default_factory=set)  # starts that were ever wanted
     entries: set[int] = field(default_factory=set)  # of regions that were installed
     covered: list[tuple[int, int]] = field(default_factory=list)  # by these
+    specs: list[Spec] = field(default_factory=list)  # of the jobs that were done
+    recalled: bool = False  # earlier runs were asked for theirs
     translations: int = 0
 
 
@@ -202,6 +204,8 @@ class Engine:
         for place in places:
             frame, offset = divmod(place & ~WANTED_SAMPLED, PAGE)
             code = self._frames.setdefault(frame, FrameCode())
+            if not code.recalled:
+                self._recall(hart, frame, code)
             if place & WANTED_SAMPLED and any(start <= offset < end for start, end in code.covered):
                 self._cool(frame, (offset,))  # it runs there on its way to where a region can be entered
                 continue
@@ -212,6 +216,22 @@ class Engine:
                 continue
             (code.hints if place & WANTED_SAMPLED else code.starts).add(offset)
             self._wanted[frame] = code
+
+    def _recall(self, hart: HartPart, frame: int, code: FrameCode) -> None:
+        """Install what an earlier run translated of this page."""
+        from rvhv.jit.work import find
+
+        code.recalled = True
+        if self.tier is not Tier.AUTO:
+            return
+        page = self._bytes(frame)
+        for starts, hints, stops, most in self._objects().recall(page):
+            self._names += 1
+            job = Job(self._names, frame, page, tuple(starts), self.tlb_bits, tuple(hints), tuple(stops), most)
+            found = find(job, self._objects())
+            if found is None:
+                return
+            self._finish(hart, job, replace(found, recalled=True))
 
     def _bytes(self, frame: int, start: int = 0, length: int = PAGE) -> bytes:
         return self.memory.read(self.memory.base + frame * PAGE + start, length)
@@ -256,6 +276,11 @@ class Engine:
 
     def _finish(self, hart: HartPart, job: Job, result: Result) -> None:
         self._install(hart, result)
+        if result.code and self.tier is Tier.AUTO:
+            code = self._frames.setdefault(job.frame, FrameCode())
+            code.specs.append([job.starts, job.hints, job.stops, job.most])
+            if not result.recalled:
+                self._objects().remember(job.page, code.specs)
         self._cool(job.frame, (*job.starts, *job.hints))
 
     def _install(self, hart: HartPart, result: Result) -> Loaded | None:

@@ -62,7 +62,7 @@ def _all_successors(region: Region, at: int) -> list[int]:
     return [*block.successors, *(region.entries if block.last.kind is Kind.INDIRECT else ())]
 
 
-MOST_VARIABLES = {"x": 7, "f": 12}  # of a region: more than these the host's registers do not hold, besides what every region needs
+MOST_VARIABLES = {"x": 7, "f": 12}  # of a region: more the host's registers do not hold, besides what every region needs
 LOOP_WEIGHT, DEEPEST = 8, 4
 
 

@@ -52,7 +52,16 @@ def _result(
 ) -> Result:
     ranges = ranges_of(region, job.page)
     return Result(
-        job.number, job.frame, code, region.entries, region.cover, ranges, region.instructions, seconds, cached, warning
+        job.number,
+        job.frame,
+        code,
+        region.entries,
+        region.cover,
+        ranges,
+        region.instructions,
+        seconds=seconds,
+        cached=cached,
+        warning=warning,
     )
 
 
