@@ -87,6 +87,7 @@ class Hart:
         state[SLOT["shared"]] = memory.size // PAGE * FRAME_WORDS
         state[SLOT["tlb_mask"]] = (1 << tlb_bits) - 1
         state[SLOT["tlb_data"]] = CONTEXTS_BASE  # no bank yet: the first run selects one
+        state[SLOT["second"]] = layout.second_base(tlb_bits)
         state[SLOT["trace_base"]] = self._trace_base = layout.trace_base(tlb_bits)
         self._log_base = layout.log_base(tlb_bits)
         if log_records:
