@@ -2,100 +2,22 @@
 
 from __future__ import annotations
 
-import random
-
 import pytest
 
-from rvhv.core.memory import Memory
 from rvhv.core.registry import ISA
-from rvhv.cpu.state import ARCH_BYTES, ARCH_NAMES, SLOT, Exit
-from rvhv.hart import RESET, Hart
+from rvhv.cpu.state import SLOT
 from rvhv.isa.render.asm import Assembler
 from rvhv.isa.render.disasm import Disassembler
 from rvhv.jit.form import PAGE, step_at
-from tests.diff.floats import register as float_register
 from tests.diff.programs import ProgramMaker
-from tests.diff.states import SCALE, SEED, Row, random_case, rng_for, rows, value
+from tests.diff.states import SCALE, Row, random_case, rng_for, rows
+from tests.diff.twins import FS_DIRTY, NX, RAM_START, Twins
 
 SIZE = 0x8000
-RAM = range(0x8000_0000, 0x8000_0000 + SIZE)
+RAM = range(RAM_START, RAM_START + SIZE)
 CODE = range(RAM.start + 0x1000, RAM.start + 0x3000)
 DATA = range(RAM.start + 0x5000, RAM.stop)
-FS_DIRTY, NX = 3 << 13, 1
 DIS, ASM = Disassembler(ISA, pseudo=False), Assembler(ISA)
-
-
-class Twins:
-    """Two harts with memories of their own: `plain` only interprets."""
-
-    def __init__(self) -> None:
-        self.memories = [Memory(SIZE, RAM.start) for _ in range(2)]
-        tiers = zip(self.memories, ("interp", "jit"), strict=True)
-        self.plain, self.fast = self.harts = [Hart(memory, tlb_bits=3, tier=tier) for memory, tier in tiers]
-        self.fast.state[SLOT["sample"]] = 0  # only what a test asks for is translated
-        self.reset()
-
-    def reset(self) -> None:
-        for hart in self.harts:
-            for name in ARCH_NAMES:
-                hart.state[SLOT[name]] = RESET.get(name, 0)
-            hart.open_pmp()
-        self.set("mstatus", FS_DIRTY)
-        self.set("fcsr", NX)
-
-    def set(self, name: str, v: int) -> None:
-        for hart in self.harts:
-            hart.state[SLOT[name]] = v
-
-    def registers(self, rng: random.Random, x: tuple[int, ...] | None = None) -> None:
-        for n in range(1, 32):
-            self.set(f"x{n}", x[n] if x else value(rng))
-        for n in range(32):
-            self.set(f"f{n}", float_register(rng))
-
-    def write(self, address: int, data: bytes) -> None:
-        for memory in self.memories:
-            memory.write(address, data)
-
-    def translate(self, page: int, starts: list[int]) -> int:
-        """How many instructions there were to translate."""
-        assert self.fast.engine is not None
-        loaded = self.fast.engine.translate(self.fast, page, starts)
-        return loaded.result.instructions if loaded else 0
-
-    def run(self, steps: int) -> tuple[int, int]:
-        """Exits of both; full traces and trap loops are seen to."""
-        codes = []
-        for hart in self.harts:
-            end = hart.state[SLOT["steps"]] + steps
-            code = Exit.BUDGET.value
-            while (left := end - hart.state[SLOT["steps"]]) > 0:
-                code = hart.run(left)
-                if code == Exit.TRACE_FULL:
-                    hart.drain_trace()
-                elif code == Exit.TRAP_LOOP:
-                    hart.state[SLOT["traps_in_a_row"]] = 0
-                elif code != Exit.BUDGET:
-                    break
-            codes.append(code)
-        return codes[0], codes[1]
-
-    def differences(self) -> list[str]:
-        blocks = [bytearray(ARCH_BYTES) for _ in range(2)]
-        for hart, block in zip(self.harts, blocks, strict=True):
-            hart.save(block)
-        words = [memoryview(b).cast("Q") for b in blocks]
-        pairs = zip(ARCH_NAMES, *words, strict=True)
-        found = [f"{name} {a:#x} != {b:#x}" for name, a, b in pairs if a != b and name != "x_sink"]
-        if self.plain.state[SLOT["steps"]] != self.fast.state[SLOT["steps"]]:
-            found.append("steps")
-        if self.memories[0].read(RAM.start, SIZE) != self.memories[1].read(RAM.start, SIZE):
-            found.append("memory")
-        return found
-
-    def check(self, what: str) -> None:
-        if found := self.differences():
-            pytest.fail(f"interpreter != region: {'; '.join(found)}\n  RVHV_DIFF_SEED={SEED} | {what}")
 
 
 def offsets(page: bytes) -> list[int]:
@@ -118,7 +40,7 @@ def test_rows(batch: list[Row]) -> None:
     todo = [(row, random_case(row, ISA, rng, DATA, CODE)) for row in batch for _ in range(max(1, int(3 * SCALE)))]
     translated = 0
     for i in range(0, len(todo), BATCH):
-        twins, cases = Twins(), todo[i : i + BATCH]
+        twins, cases = Twins(SIZE), todo[i : i + BATCH]
         page, places = bytearray(), list[int]()
         for _, case in cases:
             places.append(len(page))
@@ -152,7 +74,7 @@ CSRS = tuple(ISA.csrs[n].number for n in ("sscratch", "sepc", "mscratch", "cycle
 def test_programs(n: int) -> None:
     """Loops, branches, calls and CSRs, entered anywhere, in any budgets."""
     rng = rng_for("tiers", "programs", n)
-    twins = Twins()
+    twins = Twins(SIZE)
     program = MAKER.make(rng, DATA.start + len(DATA) // 2, 120, CSRS)
     start = CODE.start + 2 * rng.randrange(0x700)
     twins.write(start, program.code + b"\x01\x00" * 8)
