@@ -96,11 +96,9 @@ def command(
     from rvhv.cli.profile import show_profile
     from rvhv.cli.progress import ensure_compiled
     from rvhv.machine.disk import DiskImage
-    from rvhv.machine.virt_board import MAX_HARTS
 
-    if not 1 <= smp <= MAX_HARTS:
-        raise ConfigError(f"--smp: a machine has 1 to {MAX_HARTS} harts, not {smp}")
-    software = Software(_image(image), kernel, firmware, initrd, append, dtb, seed)
+    check_harts(smp)
+    software = Software(built_in(image), kernel, firmware, initrd, append, dtb, seed)
     boot = prepare(software, memory=memory, harts=smp)
     if dump_dtb is not None:
         dump_dtb.write_bytes(boot.dtb)
@@ -108,7 +106,7 @@ def command(
     with ExitStack() as stack:
         disks = [stack.enter_context(DiskImage(path)) for path in disk]
         log_file = stack.enter_context(log.open("w", encoding="ascii")) if log is not None else None
-        profile_file = profile and stack.enter_context(profile.open("w", encoding="utf-8"))
+        profile_file = stack.enter_context(profile.open("w", encoding="utf-8")) if profile is not None else None
         ensure_compiled(no_color=no_color)
         console = Output(None if as_json else getattr(sys.stdout, "buffer", None))
         setup = Setup(smp, memory, disks, seed, max_steps, realtime, log_file, check_fences, tier)
@@ -140,6 +138,7 @@ class Setup:
 
 
 def new_profile(boot: Boot, harts: int) -> Profile:
+    """A profile of what it is about to do."""
     from rvhv.cli.profile import Profile
 
     profile = Profile()
@@ -149,7 +148,14 @@ def new_profile(boot: Boot, harts: int) -> Profile:
     return profile
 
 
-def _image(image: str | None) -> str | None:
+def check_harts(smp: int) -> None:
+    from rvhv.machine.virt_board import MAX_HARTS
+
+    if not 1 <= smp <= MAX_HARTS:
+        raise ConfigError(f"--smp: a machine has 1 to {MAX_HARTS} harts, not {smp}")
+
+
+def built_in(image: str | None) -> str | None:
     """A file, or a built-in program by its name."""
     from rvhv.images import BENCHMARKS, PROGRAMS, image_path
 
@@ -209,7 +215,7 @@ class Session(AbstractContextManager["Session"]):
         self._steps = 0  # of machines before a reboot
         self._instructions = 0
         self._hashes: list[str] = []
-        self._interrupted = False
+        self.interrupted = False
         self.machine = self._new_machine()
 
     def _new_machine(self) -> Machine:
@@ -283,7 +289,7 @@ class Session(AbstractContextManager["Session"]):
                 console.write(HELP_TEXT.encode())
                 console.flush()
             if interrupt.asked or keyboard.quit:
-                self._interrupted = True
+                self.interrupted = True
                 machine.stop(End("stopped by Ctrl-A x" if keyboard.quit else "stopped by Ctrl-C"))
 
     def _stride(self, steps: int) -> bool:
@@ -325,7 +331,7 @@ class Session(AbstractContextManager["Session"]):
             if hashed is not None:
                 print(f"trace-hash {hashed}")
             self._say_fences()
-        if self._interrupted:
+        if self.interrupted:
             return INTERRUPTED
         unfenced = machine.fences is not None and machine.fences.count > 0
         return FAILED if end.failed or unfenced else 0
@@ -360,7 +366,7 @@ class Session(AbstractContextManager["Session"]):
             "steps": steps,
             "virtual_ns": self.machine.clock,
             "host_seconds": round(host_seconds, 6),
-            "interrupted": self._interrupted,
+            "interrupted": self.interrupted,
             "console": self._console.text,
         }
         if hashed is not None:

@@ -107,7 +107,7 @@ def host(plan: Plan, *, passed: Callable[[VM], bool] = lambda vm: not vm.failed)
         # Files are looked at before anything is compiled: who mistyped a name need not wait for it.
         images = [find_image(guest.image) for guest in plan.guests]
         disks = [guest.disk and stack.enter_context(DiskImage(guest.disk)) for guest in plan.guests]
-        profile_file = plan.profile and stack.enter_context(plan.profile.open("w", encoding="utf-8"))
+        profile_file = stack.enter_context(plan.profile.open("w", encoding="utf-8")) if plan.profile is not None else None
         ensure_compiled(no_color=plan.no_color)
         hv = stack.enter_context(_hypervisor(plan))
         vms = [
@@ -128,7 +128,7 @@ def host(plan: Plan, *, passed: Callable[[VM], bool] = lambda vm: not vm.failed)
                 hv.interrupt()
 
         hv.on_console = show
-        profile = _profile(hv, vms) if plan.profile is not None else None
+        profile = new_profile(hv, vms) if plan.profile is not None else None
         with Interrupt(hv.interrupt) as interrupt:
             front = next((vm for vm in vms if vm.name == plan.console), None)
             if front is None:
@@ -227,7 +227,8 @@ def _stride(hv: Hypervisor, steps: int, profile: Profile | None) -> int:
     return run_hypervisor(hv, steps, profile)
 
 
-def _profile(hv: Hypervisor, vms: list[VM]) -> Profile:
+def new_profile(hv: Hypervisor, vms: list[VM]) -> Profile:
+    """A profile of what these VMs are about to do."""
     from rvhv.cli.profile import Profile
     from rvhv.machine.symbols import Symbols
 

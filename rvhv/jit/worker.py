@@ -18,7 +18,9 @@ from typing import Any
 from rvhv.jit.job import Job, Result
 
 # Ctrl-C is for the guests' process, whose end ends this one: a terminal does not send it to another group
-DEAF: dict[str, Any] = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if sys.platform == "win32" else {"process_group": 0}
+DEAF: dict[str, Any] = {"process_group": 0}
+if sys.platform == "win32":
+    DEAF = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
 
 
 class Worker:
