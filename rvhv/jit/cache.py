@@ -56,7 +56,7 @@ class ObjectCache:
     def __init__(self, folder: Path | None = None, most: int = MOST_BYTES) -> None:
         self.folder = folder or cache_folder() / "regions"
         self.warning = ""
-        self._most = most
+        self.most = most
         self._writes = 0
 
     def get(self, name: str) -> bytes | None:
@@ -123,10 +123,21 @@ class ObjectCache:
         """Remove the files that were not used for longest, when there are too many bytes."""
         files = sorted(self.files())
         total = sum(size for _, size, _ in files)
-        if total <= self._most:
+        if total <= self.most:
             return
         for _, size, path in files:
-            if total <= self._most // 4 * 3:
+            if total <= self.most // 4 * 3:
                 return
             path.unlink(missing_ok=True)
             total -= size
+
+    def clear(self) -> int:
+        """Remove every file that can be removed; how many."""
+        removed = 0
+        for _, _, path in self.files():
+            try:
+                path.unlink()
+            except OSError:
+                continue
+            removed += 1
+        return removed

@@ -36,6 +36,7 @@ class Compiler:
 
     def assembly(self, assembly: str) -> str:
         """The host's instructions, for people."""
+        self._machine.set_asm_verbosity(True)  # it says which block of the LLVM assembly a label is
         return str(self._machine.emit_assembly(self.optimised(assembly)))
 
 

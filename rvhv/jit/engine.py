@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import logging
 import os
+import weakref
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
@@ -84,6 +85,12 @@ def attach(hart: HartPart, memory: Memory, tlb_bits: int, tier: str | None) -> E
     return engine if engine.attach(hart, tlb_bits) else None
 
 
+def close_engine(memory: Memory) -> None:
+    """End the translator of a memory, if it has one."""
+    if isinstance(memory.engine, Engine):
+        memory.engine.close()
+
+
 @dataclass
 class Loaded:
     """A region in this process."""
@@ -116,6 +123,7 @@ class Statistics:
     instructions: int = 0
     code_bytes: int = 0
     installs: int = 0
+    reused: int = 0  # installs in another place, or again, of what was translated
     requests: int = 0
     refused: int = 0
     from_cache: int = 0
@@ -135,6 +143,7 @@ class Engine:
         self._wanted: dict[int, FrameCode] = {}  # those with starts or hints
         self._asked: Job | None = None
         self._worker: Any = None
+        self._end_worker: Callable[[], object] = lambda: None
         self._early = 0
         self._warned = False
         self._names = 0
@@ -241,6 +250,7 @@ class Engine:
         first = self._bytes(frame, offset, min(4, PAGE - offset))
         for loaded in reversed(self._by_entry.get((offset, first), ())):
             if self._matches(frame, loaded.result):
+                self.statistics.reused += 1
                 self._enter(hart, frame, loaded)
                 return True
         return False
@@ -333,11 +343,18 @@ class Engine:
     def _start_worker(self) -> None:
         from rvhv.jit.worker import NoWorker, Worker
 
+        ready = weakref.WeakMethod(self._ready)  # the worker's thread keeps no engine, and no guests' memory, alive
+
+        def tell() -> None:
+            if (call := ready()) is not None:
+                call()
+
         try:
-            self._worker = Worker(self._ready)
+            self._worker = Worker(tell)
         except OSError as error:
             log.warning("no process for the translator (%s): guests are interpreted", error)
             self._worker = NoWorker()
+        self._end_worker = weakref.finalize(self, self._worker.close)
 
     def _ready(self) -> None:
         """From the worker's thread: a result has come."""
@@ -345,7 +362,8 @@ class Engine:
             hart.state[ATTENTION] = 1
 
     def close(self) -> None:
-        """End the worker."""
-        if self._worker is not None:
-            self._worker.close()
-            self._worker = None
+        """End the worker. Guests may go on, and what is hot stays with the interpreter. May be called twice."""
+        from rvhv.jit.worker import NoWorker
+
+        self._end_worker()
+        self._worker = NoWorker()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import signal
 import subprocess
 import sys
 import threading
@@ -18,6 +17,11 @@ from typing import Any
 
 from rvhv.jit.job import Job, Result
 
+# Ctrl-C is for the guests' process, whose end ends this one: a terminal does not send it to another group
+DEAF: dict[str, Any] = {"process_group": 0}
+if sys.platform == "win32":
+    DEAF = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+
 
 class Worker:
     """The other end, in the process of the guests. `ready()` is called from a thread when a result has come."""
@@ -25,12 +29,17 @@ class Worker:
     def __init__(self, ready: Callable[[], None]) -> None:
         environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "rvhv.jit.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+            [sys.executable, "-m", "rvhv.jit.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+            **DEAF,
         )
         self._results: deque[Result | None] = deque()
         self._ready = ready
         self._dead = False
-        threading.Thread(target=self._read, name="rvhv-translator", daemon=True).start()
+        self._thread = threading.Thread(target=self._read, name="rvhv-translator", daemon=True)
+        self._thread.start()
 
     def send(self, job: Job) -> None:
         if self._dead:
@@ -56,13 +65,18 @@ class Worker:
             self._dead = True
 
     def close(self) -> None:
-        assert self._process.stdin is not None
+        """End the process; from any thread, the collector's too."""
+        self._dead = True
+        assert self._process.stdin is not None and self._process.stdout is not None
         try:
             self._process.stdin.close()
         except OSError:
             pass
         self._process.terminate()
         self._process.wait()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()  # it finds the end of the stream
+            self._process.stdout.close()
 
 
 class NoWorker:
@@ -81,11 +95,10 @@ def main(jobs: Any, results: Any) -> None:
     from rvhv.jit.work import work
 
     objects = ObjectCache()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the guests' process, whose end ends this one
     while True:
         try:
             job = pickle.load(jobs)
-        except EOFError:
+        except (EOFError, pickle.UnpicklingError):  # the guests' process is gone, in the middle of a job maybe
             return
         pickle.dump(work(job, objects), results, pickle.HIGHEST_PROTOCOL)
         results.flush()
