@@ -51,6 +51,7 @@ RESET = {
     **{f"tdata1_{i}": triggers.RESET for i in range(TRIGGERS)},
 }
 SERVICE = int(Exit.SERVICE)
+TLB_BITS = 8
 RUN_END, STEPS = SLOT["run_end"], SLOT["steps"]
 BUS = SLOT["bus"]
 MMIO_VALUE, MMIO_SIZE, MMIO_ANSWER = SLOT["mmio_value"], SLOT["mmio_size"], SLOT["mmio_answer"]
@@ -70,7 +71,7 @@ class Hart:
         memory: Memory,
         *,
         hartid: int = 0,
-        tlb_bits: int = 8,
+        tlb_bits: int = TLB_BITS,
         log_records: int = 0,
         stops: Stops | None = None,
         tier: str | None = None,
@@ -87,6 +88,7 @@ class Hart:
         state[SLOT["shared"]] = memory.size // PAGE * FRAME_WORDS
         state[SLOT["tlb_mask"]] = (1 << tlb_bits) - 1
         state[SLOT["tlb_data"]] = CONTEXTS_BASE  # no bank yet: the first run selects one
+        state[SLOT["second"]] = layout.second_base(tlb_bits)
         state[SLOT["trace_base"]] = self._trace_base = layout.trace_base(tlb_bits)
         self._log_base = layout.log_base(tlb_bits)
         if log_records:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from rvhv.cli.group import color_option, json_option, traceback_option
+from rvhv.cli.group import color_option, json_option, profile_option, tier_option, traceback_option
 from rvhv.cli.keyboard import HELP_TEXT, Keyboard
 from rvhv.cli.main import FAILED, INTERRUPTED
 from rvhv.cli.params import SEED, SIZE, STEPS
@@ -19,6 +21,7 @@ from rvhv.errors import ConfigError
 
 if TYPE_CHECKING:
     from rvhv.boot.loader import Boot
+    from rvhv.cli.profile import Profile
     from rvhv.machine.disk import DiskImage
     from rvhv.machine.virt import End, Machine
 
@@ -57,6 +60,8 @@ Keys on a terminal: Ctrl-A x quits, Ctrl-A h helps, Ctrl-A Ctrl-A sends Ctrl-A."
 @click.option("--realtime", is_flag=True, help="The machine's clock is the host's; without it time is counted in steps.")
 @click.option("--trace-hash", is_flag=True, help="Print the hash over all traps: the same for the same run, anywhere.")
 @click.option("--check-fences", is_flag=True, help="Report translations and code used without the fence that a change needs.")
+@tier_option
+@profile_option
 @json_option
 @color_option
 @traceback_option
@@ -77,6 +82,8 @@ def command(
     realtime: bool,
     trace_hash: bool,
     check_fences: bool,
+    tier: str | None,
+    profile: Path | None,
     as_json: bool,
     no_color: bool,
 ) -> int:
@@ -86,13 +93,12 @@ def command(
     failed, or when --check-fences found something.
     """
     from rvhv.boot.loader import Software, prepare
+    from rvhv.cli.profile import show_profile
     from rvhv.cli.progress import ensure_compiled
     from rvhv.machine.disk import DiskImage
-    from rvhv.machine.virt_board import MAX_HARTS
 
-    if not 1 <= smp <= MAX_HARTS:
-        raise ConfigError(f"--smp: a machine has 1 to {MAX_HARTS} harts, not {smp}")
-    software = Software(_image(image), kernel, firmware, initrd, append, dtb, seed)
+    check_harts(smp)
+    software = Software(built_in(image), kernel, firmware, initrd, append, dtb, seed)
     boot = prepare(software, memory=memory, harts=smp)
     if dump_dtb is not None:
         dump_dtb.write_bytes(boot.dtb)
@@ -100,15 +106,56 @@ def command(
     with ExitStack() as stack:
         disks = [stack.enter_context(DiskImage(path)) for path in disk]
         log_file = stack.enter_context(log.open("w", encoding="ascii")) if log is not None else None
+        profile_file = stack.enter_context(profile.open("w", encoding="utf-8")) if profile is not None else None
         ensure_compiled(no_color=no_color)
         console = Output(None if as_json else getattr(sys.stdout, "buffer", None))
-        session = Session(boot, smp, memory, disks, seed, max_steps, realtime, console, log_file, check_fences)
+        setup = Setup(smp, memory, disks, seed, max_steps, realtime, log_file, check_fences, tier)
+        session = stack.enter_context(Session(boot, setup, console, new_profile(boot, smp) if profile else None))
         began = time.perf_counter()
         session.run()
-        return session.report(time.perf_counter() - began, trace_hash=trace_hash, as_json=as_json)
+        code = session.report(time.perf_counter() - began, trace_hash=trace_hash, as_json=as_json, file=str(profile))
+        if session.profile is not None:
+            if not as_json:
+                show_profile(session.profile, str(profile), sys.stderr, no_color=no_color)
+            if profile_file is not None:
+                session.profile.write(profile_file)
+        return code
 
 
-def _image(image: str | None) -> str | None:
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """How to run it: `memory` in bytes, `log_file` for the commit log."""
+
+    harts: int
+    memory: int
+    disks: list[DiskImage] = field(default_factory=list)
+    seed: int = 0
+    max_steps: int | None = None
+    realtime: bool = False
+    log_file: Any = None
+    check_fences: bool = False
+    tier: str | None = None
+
+
+def new_profile(boot: Boot, harts: int) -> Profile:
+    """A profile of what it is about to do."""
+    from rvhv.cli.profile import Profile
+
+    profile = Profile()
+    profile.names = {i: f"hart {i}" for i in range(harts)}
+    symbols = boot.symbols
+    profile.symbols = lambda hart: symbols
+    return profile
+
+
+def check_harts(smp: int) -> None:
+    from rvhv.machine.virt_board import MAX_HARTS
+
+    if not 1 <= smp <= MAX_HARTS:
+        raise ConfigError(f"--smp: a machine has 1 to {MAX_HARTS} harts, not {smp}")
+
+
+def built_in(image: str | None) -> str | None:
     """A file, or a built-in program by its name."""
     from rvhv.images import BENCHMARKS, PROGRAMS, image_path
 
@@ -152,30 +199,23 @@ class Output:
         return self._kept.decode("utf-8", "replace")
 
 
-class Session:
-    """One run, across reboots."""
+class Session(AbstractContextManager["Session"]):
+    """One run, across reboots. `on_end` gets each machine when it is over."""
 
     def __init__(
         self,
         boot: Boot,
-        harts: int,
-        memory: int,
-        disks: list[DiskImage],
-        seed: int,
-        max_steps: int | None,
-        realtime: bool,
+        setup: Setup,
         console: Output,
-        log_file: Any,
-        check_fences: bool,
+        profile: Profile | None = None,
+        on_end: Callable[[Machine], None] = lambda machine: None,
     ) -> None:
-        self._boot, self._harts, self._memory, self._disks, self._seed = boot, harts, memory, disks, seed
-        self._max_steps, self._realtime, self._console, self._log_file = max_steps, realtime, console, log_file
-        self._check_fences = check_fences
+        self._boot, self._setup, self._console, self.profile, self._on_end = boot, setup, console, profile, on_end
         self._symbols = boot.symbols
         self._steps = 0  # of machines before a reboot
         self._instructions = 0
         self._hashes: list[str] = []
-        self._interrupted = False
+        self.interrupted = False
         self.machine = self._new_machine()
 
     def _new_machine(self) -> Machine:
@@ -183,29 +223,38 @@ class Session:
         from rvhv.machine.virt import Machine
         from rvhv.virtio.slots import fill_slots
 
+        setup = self._setup
         machine = Machine(
-            Memory(self._memory),
-            harts=self._harts,
+            Memory(setup.memory),
+            harts=setup.harts,
             on_output=self._console.write,
-            realtime=self._realtime,
-            check_fences=self._check_fences,
+            realtime=setup.realtime,
+            check_fences=setup.check_fences,
+            tier=setup.tier,
         )
-        fill_slots(machine, self._disks, self._seed)
+        fill_slots(machine, setup.disks, setup.seed)
         self._boot.start(machine)
-        if self._log_file is not None:
+        if setup.log_file is not None:
             from rvhv.boot.commit_log import CommitLog
 
-            machine.watcher = CommitLog(machine, self._log_file)
+            machine.watcher = CommitLog(machine, setup.log_file)
+        if self.profile is not None:
+            self.profile.watch(machine.harts)
         return machine
+
+    def __exit__(self, *_: object) -> None:
+        self.machine.close()
 
     def run(self) -> None:
         """Until the machine ends, or is ended from outside."""
         with Keyboard(self._hurry) as keyboard, Interrupt(self._hurry) as interrupt:
             while True:
                 self._run_machine(keyboard, interrupt)
+                self._on_end(self.machine)
                 end = self.machine.end
                 if end is None or not end.reboot:
                     return
+                self.machine.close()
                 self._steps += self.machine.steps
                 self._instructions += self.machine.instructions
                 self._hashes.append(self.machine.trace_hash())
@@ -219,15 +268,15 @@ class Session:
     def _run_machine(self, keyboard: Keyboard, interrupt: Interrupt) -> None:
         from rvhv.machine.virt import End
 
-        machine, console = self.machine, self._console
+        machine, console, max_steps = self.machine, self._console, self._setup.max_steps
         while machine.end is None:
             stride = STRIDE
-            if self._max_steps is not None:
-                stride = min(stride, self._max_steps - self._steps - machine.steps)
+            if max_steps is not None:
+                stride = min(stride, max_steps - self._steps - machine.steps)
             if stride <= 0:
-                machine.stop(End(f"the {self._max_steps:,} steps of --max-steps are used up", 1))
+                machine.stop(End(f"the {max_steps:,} steps of --max-steps are used up", 1))
                 break
-            going = machine.run(stride)
+            going = self._stride(stride)
             console.flush()
             if console.error is not None:
                 raise console.error
@@ -240,8 +289,15 @@ class Session:
                 console.write(HELP_TEXT.encode())
                 console.flush()
             if interrupt.asked or keyboard.quit:
-                self._interrupted = True
+                self.interrupted = True
                 machine.stop(End("stopped by Ctrl-A x" if keyboard.quit else "stopped by Ctrl-C"))
+
+    def _stride(self, steps: int) -> bool:
+        if self.profile is None:
+            return self.machine.run(steps)
+        from rvhv.cli.profile import run_machine
+
+        return run_machine(self.machine, steps, self.profile, self._steps)
 
     def _wait(self, keyboard: Keyboard) -> bytes:
         """Every hart waits: for the keyboard, and with real time for a deadline."""
@@ -258,8 +314,8 @@ class Session:
         time.sleep(seconds)
         return b""
 
-    def report(self, host_seconds: float, *, trace_hash: bool, as_json: bool) -> int:
-        """Say how it ended; the exit code."""
+    def report(self, host_seconds: float, *, trace_hash: bool, as_json: bool, file: str) -> int:
+        """Say how it ended; the exit code. `file`: of the profile."""
         machine = self.machine
         end = machine.end
         assert end is not None
@@ -267,7 +323,7 @@ class Session:
         instructions = self._instructions + machine.instructions
         hashed = self._hash() if trace_hash else None
         if as_json:
-            self._show_json(end, steps, instructions, host_seconds, hashed)
+            self._show_json(end, steps, instructions, host_seconds, hashed, file)
         else:
             self._console.end_line()
             speed = f", {instructions / host_seconds / 1e6:.0f} million a second" if host_seconds > 0.5 else ""
@@ -275,7 +331,7 @@ class Session:
             if hashed is not None:
                 print(f"trace-hash {hashed}")
             self._say_fences()
-        if self._interrupted:
+        if self.interrupted:
             return INTERRUPTED
         unfenced = machine.fences is not None and machine.fences.count > 0
         return FAILED if end.failed or unfenced else 0
@@ -297,7 +353,9 @@ class Session:
         last = self.machine.trace_hash()
         return hashlib.sha256("".join([*self._hashes, last]).encode()).hexdigest() if self._hashes else last
 
-    def _show_json(self, end: End, steps: int, instructions: int, host_seconds: float, hashed: str | None) -> None:
+    def _show_json(
+        self, end: End, steps: int, instructions: int, host_seconds: float, hashed: str | None, file: str
+    ) -> None:
         import json
 
         document: dict[str, Any] = {
@@ -308,7 +366,7 @@ class Session:
             "steps": steps,
             "virtual_ns": self.machine.clock,
             "host_seconds": round(host_seconds, 6),
-            "interrupted": self._interrupted,
+            "interrupted": self.interrupted,
             "console": self._console.text,
         }
         if hashed is not None:
@@ -317,4 +375,6 @@ class Session:
             from rvhv.cli.fences import fence_documents
 
             document["missing_fences"] = fence_documents(self.machine.fences, self._place)
+        if self.profile is not None:
+            document["profile"] = self.profile.document(file)
         print(json.dumps(document, indent=2))

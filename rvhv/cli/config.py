@@ -1,6 +1,6 @@
 """`rvhv run --config FILE.toml`: several VMs and their settings in a file.
 
-    console = "tasks"          # any of run's own options: console clock host-memory max-steps seed slice
+    console = "tasks"          # any of run's own options: console clock host-memory max-steps seed slice tier
     [vm.tasks]
     memory = "16M"             # image (default: the VM's name), memory, disk; files are relative to this one
 """
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rvhv.cli.group import TIERS
 from rvhv.cli.params import parse_count, parse_size, suggestion
 from rvhv.errors import ConfigError
 
@@ -147,6 +148,12 @@ def _clock(value: Any) -> str:
     return str(value)
 
 
+def _tier(value: Any) -> str:
+    if value not in TIERS:
+        raise ConfigError(f"{value!r} is no tier: choose {', '.join(TIERS)}")
+    return str(value)
+
+
 OPTIONS: dict[str, tuple[str, Callable[[Any], Any]]] = {  # key -> (run's parameter, parser)
     "clock": ("clock", _clock),
     "console": ("console", _text),
@@ -154,5 +161,6 @@ OPTIONS: dict[str, tuple[str, Callable[[Any], Any]]] = {  # key -> (run's parame
     "max-steps": ("max_steps", _count),
     "seed": ("seed", _seed),
     "slice": ("slice_steps", _count),
+    "tier": ("tier", _tier),
 }
 VM_KEYS: dict[str, Callable[[Any], Any]] = {"image": _text, "memory": _size, "disk": _text}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -12,10 +13,12 @@ from rvhv import __version__
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+TIERS = ("interp", "jit", "auto")  # as in rvhv.jit.engine.Tier, without its imports
 COMMANDS = {  # name on the command line -> the module of this package that defines `command`
     "demo": "demo",
     "run": "run",
     "boot": "boot",
+    "jit": "jit",
     "bench": "bench",
     "riscv-tests": "riscv_tests",
     "doctor": "doctor",
@@ -94,4 +97,19 @@ def json_option(function: Function) -> Function:
 def color_option(function: Function) -> Function:
     return click.option(
         "--no-color", is_flag=True, help="No colours (also: NO_COLOR set, or output to a file or pipe)."
+    )(function)
+
+
+def tier_option(function: Function) -> Function:
+    return click.option(
+        "--tier",
+        type=click.Choice(TIERS),
+        help="Interpret only, translate everything that is warm at once, or what is hot in the background: the run is the same.  "
+        "[default: RVHV_TIER, or auto]",
+    )(function)
+
+
+def profile_option(function: Function) -> Function:
+    return click.option(
+        "--profile", metavar="FILE", type=Path, help="Where the steps go, by symbol: a table, and a file for speedscope.app."
     )(function)

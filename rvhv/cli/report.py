@@ -57,7 +57,7 @@ def exit_causes(vms: Sequence[EndedVm]) -> list[str]:
 
 
 def _vm_table(vms: Sequence[EndedVm]) -> Table:
-    table = _table()
+    table = plain_table()
     table.add_column("VM", no_wrap=True, max_width=LONGEST_NAME)
     table.add_column("how it ended", overflow="fold")
     for header in ("instructions", "CPU", "its time"):
@@ -75,7 +75,7 @@ def _vm_table(vms: Sequence[EndedVm]) -> Table:
 
 
 def _exit_table(vms: Sequence[EndedVm], causes: Sequence[str]) -> Table:
-    table = _table()
+    table = plain_table()
     table.add_column("exits by cause", overflow="fold")
     for vm in vms:
         table.add_column(Text(printable(vm.name)), justify="right", no_wrap=True, max_width=LONGEST_NAME)
@@ -85,5 +85,6 @@ def _exit_table(vms: Sequence[EndedVm], causes: Sequence[str]) -> Table:
     return table
 
 
-def _table() -> Table:
+def plain_table() -> Table:
+    """Without lines but under its head."""
     return Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from rvhv.cli.group import color_option, json_option, traceback_option
+from rvhv.cli.group import color_option, json_option, profile_option, tier_option, traceback_option
 from rvhv.cli.guests import GuestType
 from rvhv.cli.params import SEED, SIZE, STEPS, for_each_vm, parse_size, suggestion, vm_names
 from rvhv.cli.session import Guest, Plan, host
@@ -43,6 +43,8 @@ rvhv run tasks kernel.elf --memory kernel=128M --clock vm --trace-hash"""
 @click.option("--host-memory", metavar="SIZE", type=SIZE, help="RAM of the machine.  [default: what the VMs need]")
 @click.option("--trace-hash", is_flag=True, help="Print the hash over all exits: the same for the same run, anywhere.")
 @click.option("--check-fences", is_flag=True, help="Report translations and code used without the fence that a change needs.")
+@tier_option
+@profile_option
 @json_option
 @color_option
 @traceback_option
@@ -59,6 +61,8 @@ def command(
     host_memory: int | None,
     trace_hash: bool,
     check_fences: bool,
+    tier: str | None,
+    profile: Path | None,
     as_json: bool,
     no_color: bool,
 ) -> int:
@@ -84,6 +88,7 @@ def command(
         "seed": seed,
         "max_steps": max_steps,
         "console": console,
+        "tier": tier,
     }
     options = {"clock": "machine", "seed": 0, **read.options, **{k: v for k, v in given.items() if v is not None}}
     if options.get("console") not in (None, *names):
@@ -98,6 +103,7 @@ def command(
             **options,
             trace_hash=trace_hash,
             check_fences=check_fences,
+            profile=profile,
             as_json=as_json,
             no_color=no_color,
         )

@@ -22,6 +22,7 @@ from rvhv.cli.terminal import wants_color
 from rvhv.errors import ConfigError
 
 if TYPE_CHECKING:
+    from rvhv.cli.profile import Profile
     from rvhv.hv import VM, Hypervisor
 
 KEYBOARD_PATIENCE = 0.2  # seconds of one wait for the keyboard
@@ -53,6 +54,8 @@ class Plan:
     console: str | None = None  # the VM that gets the keyboard
     trace_hash: bool = False
     check_fences: bool = False
+    tier: str | None = None
+    profile: Path | None = None
     as_json: bool = False
     no_color: bool = False
     warnings: bool = True  # of broken rules that a guest survives
@@ -104,6 +107,7 @@ def host(plan: Plan, *, passed: Callable[[VM], bool] = lambda vm: not vm.failed)
         # Files are looked at before anything is compiled: who mistyped a name need not wait for it.
         images = [find_image(guest.image) for guest in plan.guests]
         disks = [guest.disk and stack.enter_context(DiskImage(guest.disk)) for guest in plan.guests]
+        profile_file = stack.enter_context(plan.profile.open("w", encoding="utf-8")) if plan.profile is not None else None
         ensure_compiled(no_color=plan.no_color)
         hv = stack.enter_context(_hypervisor(plan))
         vms = [
@@ -124,16 +128,19 @@ def host(plan: Plan, *, passed: Callable[[VM], bool] = lambda vm: not vm.failed)
                 hv.interrupt()
 
         hv.on_console = show
+        profile = new_profile(hv, vms) if plan.profile is not None else None
         with Interrupt(hv.interrupt) as interrupt:
             front = next((vm for vm in vms if vm.name == plan.console), None)
             if front is None:
-                _run(hv, plan.max_steps, interrupt, consoles)
+                _run(hv, plan.max_steps, interrupt, consoles, profile=profile)
             else:
                 with Keyboard(hv.interrupt) as keyboard:
                     typing = Typing(keyboard, front, interrupt, consoles)
                     hv.on_idle = typing.wait
-                    _run(hv, plan.max_steps, interrupt, consoles, typing)
-            _report(hv, vms, plan, consoles, interrupt.asked)
+                    _run(hv, plan.max_steps, interrupt, consoles, typing, profile)
+            _report(hv, vms, plan, consoles, interrupt.asked, profile)
+            if profile is not None and profile_file is not None:
+                profile.write(profile_file)
         if interrupt.asked:
             return INTERRUPTED
         unfenced = plan.check_fences and hv.fences is not None and hv.fences.count > 0
@@ -144,7 +151,7 @@ def _hypervisor(plan: Plan) -> Hypervisor:
     from rvhv import Hypervisor
     from rvhv.hv.sizes import MemoryShort, memory_size, show_size
 
-    options: dict[str, Any] = {"clock": plan.clock, "seed": plan.seed}
+    options: dict[str, Any] = {"clock": plan.clock, "seed": plan.seed, "tier": plan.tier}
     if plan.check_fences:
         options["check_fences"] = True
     if plan.slice_steps is not None:
@@ -193,13 +200,14 @@ def _run(
     interrupt: Interrupt,
     consoles: Consoles | Transcripts,
     typing: Typing | None = None,
+    profile: Profile | None = None,
 ) -> None:
     """Runs until every VM has stopped, by itself or because Ctrl-C, the step limit or a lost reader ends the run."""
     left = max_steps
     while not hv.finished and not interrupt.asked and consoles.error is None and left != 0:
         if typing is not None:
             typing.take()
-        made = hv.run(max_steps=STRIDE if left is None else min(left, STRIDE))
+        made = _stride(hv, STRIDE if left is None else min(left, STRIDE), profile)
         if left is not None:
             left -= made
     if interrupt.asked:
@@ -211,8 +219,34 @@ def _run(
         raise consoles.error
 
 
+def _stride(hv: Hypervisor, steps: int, profile: Profile | None) -> int:
+    if profile is None:
+        return hv.run(max_steps=steps)
+    from rvhv.cli.profile import run_hypervisor
+
+    return run_hypervisor(hv, steps, profile)
+
+
+def new_profile(hv: Hypervisor, vms: list[VM]) -> Profile:
+    """A profile of what these VMs are about to do."""
+    from rvhv.cli.profile import Profile
+    from rvhv.machine.symbols import Symbols
+
+    profile = Profile()
+    profile.names = {vm.number: vm.name for vm in vms}
+    symbols = {vm.number: Symbols(vm.image.symbols) for vm in vms}
+    profile.symbols = symbols.__getitem__
+    profile.watch([hv.hart])
+    return profile
+
+
 def _report(
-    hv: Hypervisor, vms: list[VM], plan: Plan, consoles: Consoles | Transcripts, interrupted: bool
+    hv: Hypervisor,
+    vms: list[VM],
+    plan: Plan,
+    consoles: Consoles | Transcripts,
+    interrupted: bool,
+    profile: Profile | None,
 ) -> None:
     if isinstance(consoles, Transcripts):
         import json
@@ -231,6 +265,8 @@ def _report(
             from rvhv.cli.fences import fence_documents
 
             document["missing_fences"] = fence_documents(hv.fences, _places(vms))
+        if profile is not None:
+            document["profile"] = profile.document(str(plan.profile))
         print(json.dumps(document, indent=2))
         return
     from rvhv.cli.report import show_report
@@ -246,6 +282,10 @@ def _report(
         whose = {vm.number: printable(vm.name) for vm in vms} if len(vms) > 1 else None
         for line in fence_lines(hv.fences, _places(vms), whose):
             print(line)
+    if profile is not None:
+        from rvhv.cli.profile import show_profile
+
+        show_profile(profile, str(plan.profile), sys.stdout, no_color=plan.no_color)
 
 
 def _places(vms: list[VM]) -> Callable[[int, int], str]:

@@ -25,12 +25,20 @@ from rvhv.cpu.slots import (
     FRAME_FLAGS,
     FRAME_WORDS,
     LINEAR,
+    LOG_END,
     NO_GPA,
     NO_RESERVATION,
     NO_TAG,
     RAM_BASE,
     RESERVATION,
     RESERVATION_SIZE,
+    SECOND,
+    SECOND_OFFSET,
+    SECOND_PAGE,
+    SECOND_RIGHTS,
+    SECOND_SERIAL,
+    SECOND_WORDS,
+    SERIAL,
     SHARED,
     SHARED_CODE_NEXT,
     STOP_TAG,
@@ -53,7 +61,7 @@ from rvhv.cpu.slots import (
     WALK_SPA,
 )
 from rvhv.cpu.stops import check_data, check_fetch, check_physical, mark_page, page_may_stop
-from rvhv.cpu.tlb import fill_data, fill_fetch, fill_stopping, flush_all
+from rvhv.cpu.tlb import SECOND_MASK, fill_data, fill_fetch, fill_second, fill_stopping, flush_all
 from rvhv.cpu.trap import CAUSE_MISALIGNED_LOAD, CAUSE_MISALIGNED_STORE, set_address_trap
 from rvhv.hext.two_stage import VIA_DATA, access_device, data_mode, note_offset, refuse_device, translate_data, translate_fetch
 
@@ -91,6 +99,16 @@ def locate(st, ram, fr, code, va, size, access, kinds, via):  # type: ignore[no-
             st[WALK_GPA] = gpa if gpa == NO_GPA else (gpa & PAGE) | (va & PAGE_OFFSET)
             st[WALK_SPA] = va + st[entry + TLB_ADDEND] + st[RAM_BASE]
             return check_physical(st, st[WALK_SPA], st[WALK_GPA], size, kinds, prv, virtual)
+    elif via == VIA_DATA and st[LOG_END] == U0:
+        second = st[SECOND] + ((va >> U12) & SECOND_MASK) * SECOND_WORDS
+        rights = st[second + SECOND_RIGHTS]
+        if st[second + SECOND_PAGE] == va & PAGE and st[second + SECOND_SERIAL] == st[SERIAL] and rights & access == access:
+            offset = st[second + SECOND_OFFSET]
+            flagged = fr[(offset >> U12) * FRAME_WORDS + FRAME_FLAGS] != U0
+            fill_data(st, va, offset, rights & ACCESS_R != U0, rights & ACCESS_W != U0, flagged)
+            st[WALK_SPA] = st[RAM_BASE] + offset + (va & PAGE_OFFSET)
+            st[WALK_RIGHTS] = rights
+            return FAULT_NONE
     fault = translate_data(st, ram, fr, code, va, size, access, via)
     st[WALK_GPA] = st[TRAP_GPA] if virtual != U0 else NO_GPA
     stops = False
@@ -107,6 +125,7 @@ def locate(st, ram, fr, code, va, size, access, kinds, via):  # type: ignore[no-
         else:
             flagged = fr[(offset >> U12) * FRAME_WORDS + FRAME_FLAGS] != U0
             fill_data(st, va, offset, readable, writable, flagged)
+            fill_second(st, va, offset, st[WALK_RIGHTS])
     return fault
 
 

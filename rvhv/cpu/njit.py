@@ -242,7 +242,7 @@ REGION_CONVENTION = "ccc" if sys.platform == "win32" else "preserve_nonecc"
 
 
 @intrinsic
-def call_region(typingctx, function, state, ram, tlb, pc, left):  # type: ignore[no-untyped-def]
+def _call_region(typingctx, function, state, linear, tlb, pc, left):  # type: ignore[no-untyped-def]
     """Call the translated region at an address; see `rvhv.jit.translate`."""
 
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
@@ -254,6 +254,9 @@ def call_region(typingctx, function, state, ram, tlb, pc, left):  # type: ignore
 
     u64 = types.uint64
     return u64(u64, u64, u64, u64, u64, u64), codegen
+
+
+call_region: Any = _call_region
 
 
 def _has_fma() -> bool:

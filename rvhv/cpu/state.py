@@ -67,6 +67,9 @@ HART_NAMES = (
     *"tlb_data tlb_fetch".split(),  # where the current bank's entries start in the state
     # of the current bank: its linear addend; the addend of the last entry that had another; how many had, less those that had it
     *"linear linear_next linear_misses".split(),
+    "second",  # where the TLB's second level starts in the state
+    "serial",  # of the current bank: entries of the second level that have another are of another context, or were dropped
+    "last_serial",
     "bank_clock",  # counts bank selections: the stamp of the least recently used bank is the lowest
     "shared",  # index into the frame table of the words that the harts of a memory share
     "generation",  # of the memory's derived data, as far as this hart's TLB is up to date
@@ -89,7 +92,7 @@ ARCH_BYTES = 8 * ARCH_WORDS
 
 # TLB banks follow: a context key a bank, then the entries of all banks
 BANKS = 16
-CONTEXT_WORDS = 8  # stamp (0: free), mode bits, satp, vsatp, hgatp, pmp_epoch, linear addend
+CONTEXT_WORDS = 8  # stamp (0: free), mode bits, satp, vsatp, hgatp, pmp_epoch, linear addend, serial
 CONTEXTS_BASE = (len(SLOT) + 7) & ~7
 
 # then what may stop: the guest's triggers as entries 0 to 3, the host's watchpoints, the host's breakpoints
@@ -111,6 +114,10 @@ DATA_WORDS = 8
 # code then needs no addend.
 TLB_R, TLB_W, TLB_ADDEND, TLB_W_FLAGGED, TLB_LINEAR_R, TLB_LINEAR_W = range(6)
 FETCH_WORDS = 2  # X tag, index of the page's first predecoded instruction
+# behind the banks: a second level that all contexts share, asked before anything is walked
+SECOND_ENTRIES = 4096
+SECOND_WORDS = 4
+SECOND_PAGE, SECOND_SERIAL, SECOND_OFFSET, SECOND_RIGHTS = range(SECOND_WORDS)
 NO_TAG = (1 << 64) - 1
 NO_ADDEND = 1  # addends are made of whole pages
 LINEAR_PATIENCE = 32  # entries with another addend, until the bank takes that one
@@ -136,9 +143,14 @@ def wanted_base(tlb_bits: int) -> int:
     return trace_base(tlb_bits) + TRACE_RECORDS * TRACE_WORDS
 
 
+def second_base(tlb_bits: int) -> int:
+    """Index of the TLB's second level in such a state."""
+    return TLB_BASE + BANKS * (DATA_WORDS + FETCH_WORDS << tlb_bits)
+
+
 def trace_base(tlb_bits: int) -> int:
     """Index of the trace ring in such a state."""
-    return TLB_BASE + BANKS * (DATA_WORDS + FETCH_WORDS << tlb_bits)
+    return second_base(tlb_bits) + SECOND_ENTRIES * SECOND_WORDS
 
 
 # the frame table: four words for each 4 KiB frame of RAM

@@ -18,6 +18,7 @@ from rvhv.cpu.slots import (
     FETCH_WORDS,
     HENVCFG,
     HGATP,
+    LAST_SERIAL,
     LINEAR,
     LINEAR_MISSES,
     LINEAR_NEXT,
@@ -31,6 +32,14 @@ from rvhv.cpu.slots import (
     PRV,
     PRV_M,
     SATP,
+    SECOND,
+    SECOND_ENTRIES,
+    SECOND_OFFSET,
+    SECOND_PAGE,
+    SECOND_RIGHTS,
+    SECOND_SERIAL,
+    SECOND_WORDS,
+    SERIAL,
     STOP_TAG,
     TLB_ADDEND,
     TLB_BASE,
@@ -48,8 +57,9 @@ from rvhv.cpu.slots import (
     V,
 )
 
-U0, U1, U2, U3, U4, U5, U6, U12 = (U64(n) for n in (0, 1, 2, 3, 4, 5, 6, 12))
+U0, U1, U2, U3, U4, U5, U6, U7, U12 = (U64(n) for n in (0, 1, 2, 3, 4, 5, 6, 7, 12))
 PAGE = U64(0xFFFF_FFFF_FFFF_F000)
+SECOND_MASK = SECOND_ENTRIES - U64(1)
 SUM_MXR = U64(3 << 18)
 MPRV = U64(1 << 17)
 MPP = U64(3 << 11)
@@ -81,6 +91,13 @@ def clear_bank(st, bank):  # type: ignore[no-untyped-def]
     while at < end:
         st[at] = NO_TAG
         at += FETCH_WORDS
+
+
+@jit
+def new_serial(st, bank):  # type: ignore[no-untyped-def]
+    """What the second level has for a bank is that of another one from now on."""
+    st[LAST_SERIAL] += U1
+    st[CONTEXTS_BASE + bank * CONTEXT_WORDS + U7] = st[LAST_SERIAL]
 
 
 @jit
@@ -139,6 +156,7 @@ def select_bank(st):  # type: ignore[no-untyped-def]
         at = CONTEXTS_BASE + bank * CONTEXT_WORDS
         st[at + U1], st[at + U2], st[at + U3], st[at + U4], st[at + U5] = mode, satp, vsatp, hgatp, epoch
         st[at + U6] = NO_ADDEND
+        new_serial(st, bank)
     at = CONTEXTS_BASE + bank * CONTEXT_WORDS
     st[at] = st[BANK_CLOCK]
     if TLB_BASE + bank * bank_words(st) != st[TLB_DATA]:
@@ -148,6 +166,7 @@ def select_bank(st):  # type: ignore[no-untyped-def]
         st[LINEAR_MISSES] = U0
         set_linear(st, bank, st[LINEAR_NEXT])
     st[LINEAR] = st[at + U6]
+    st[SERIAL] = st[at + U7]
     st[TLB_DATA] = TLB_BASE + bank * bank_words(st)
     st[TLB_FETCH] = st[TLB_DATA] + (st[TLB_MASK] + U1) * DATA_WORDS
 
@@ -160,6 +179,8 @@ def flush_all(st):  # type: ignore[no-untyped-def]
         at = CONTEXTS_BASE + bank * CONTEXT_WORDS
         if TLB_BASE + bank * bank_words(st) == st[TLB_DATA]:
             clear_bank(st, bank)
+            new_serial(st, bank)
+            st[SERIAL] = st[LAST_SERIAL]
         else:
             st[at] = U0
         bank += U1
@@ -185,6 +206,11 @@ def drop_index(st, low_page_bits):  # type: ignore[no-untyped-def]
             st[base + entries * DATA_WORDS + i * FETCH_WORDS] = NO_TAG
             i += U64(512)
         bank += U1
+    at = st[SECOND] + low_page_bits * SECOND_WORDS
+    end = st[SECOND] + SECOND_ENTRIES * SECOND_WORDS
+    while at < end:
+        st[at + SECOND_PAGE] = NO_TAG
+        at += U64(512) * SECOND_WORDS
 
 
 @jit
@@ -225,6 +251,16 @@ def fill_data(st, gva, offset, readable, writable, flagged):  # type: ignore[no-
         st[LINEAR_MISSES] += U1
     elif st[LINEAR_MISSES] != U0:
         st[LINEAR_MISSES] -= U1
+
+
+@jit
+def fill_second(st, gva, offset, rights):  # type: ignore[no-untyped-def]
+    """Keep a translation, with what both stages allow, for when its entry is gone."""
+    at = st[SECOND] + ((gva >> U12) & SECOND_MASK) * SECOND_WORDS
+    st[at + SECOND_PAGE] = gva & PAGE
+    st[at + SECOND_SERIAL] = st[SERIAL]
+    st[at + SECOND_OFFSET] = offset & PAGE
+    st[at + SECOND_RIGHTS] = rights
 
 
 @jit

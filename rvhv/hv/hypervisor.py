@@ -30,6 +30,7 @@ from rvhv.hv.stopped import GuestStopped
 from rvhv.hv.trace import Trace
 from rvhv.hv.vcpu import Clock
 from rvhv.hv.vm import VM
+from rvhv.jit.engine import chosen_tier, close_engine
 from rvhv.machine.board import BOARD
 from rvhv.machine.disk import DiskImage
 from rvhv.machine.image import Image
@@ -50,8 +51,9 @@ class Hypervisor:
 
     `clock` "machine": guests see the machine's time; "vm": each sees its own, and cannot feel its neighbours.
     `scheduler` replaces round robin with slices of `slice_steps`; `gstage` makes a VM's G-stage from a Memory and a
-    FrameAllocator; `hart` is for tests. With `check_fences`, `fences.reports` has the accesses that a missing fence leaves to
-    chance (then `hart` does not count). Raises ConfigError.
+    FrameAllocator; `tier` is "interp", "jit" or "auto" (None: RVHV_TIER's, or auto); `hart` is for tests, and has its own. With
+    `check_fences`, `fences.reports` has the accesses that a missing fence leaves to chance (then `hart` and `tier` do not count).
+    Raises ConfigError.
     """
 
     def __init__(
@@ -63,8 +65,9 @@ class Hypervisor:
         seed: int = 0,
         scheduler: Scheduler | None = None,
         gstage: Callable[[Memory, FrameAllocator], GStage] = Sv39x4,
-        hart: Callable[[Memory], Hart] = Hart,
+        hart: Callable[[Memory], Hart] | None = None,
         check_fences: bool = False,
+        tier: str | None = None,
     ) -> None:
         if whole("slice_steps", slice_steps) < 1:
             raise ConfigError(f"a slice of {slice_steps} steps is too short: give at least 1")
@@ -79,7 +82,11 @@ class Hypervisor:
             raise MemoryShort(f"the machine's memory: this computer has no {show_size(self.memory_size)}") from None
         self.frames = FrameAllocator(self.memory, self.memory.base, self.memory.base + self.memory_size)
         self.fences = FenceChecker(self.memory) if check_fences else None
-        self.hart = CheckedHart(self.memory, self.fences) if self.fences is not None else hart(self.memory)
+        chosen_tier(tier)  # or it does not exist, whoever makes the hart
+        if self.fences is not None:
+            self.hart: Hart = CheckedHart(self.memory, self.fences)
+        else:
+            self.hart = Hart(self.memory, tier=tier) if hart is None else hart(self.memory)
         self.scheduler = RoundRobin(slice_steps) if scheduler is None else scheduler
         self.vms: list[VM] = []
         self.stopped_at: tuple[VM, Stop] | None = None  # when `run` or `exits` returned for a breakpoint or watchpoint
@@ -94,6 +101,7 @@ class Hypervisor:
         self._trace = Trace()
         self._handlers = dict(HANDLERS)
         self._current: VM | None = None
+        self.last_run: VM | None = None  # the VM that runs, or ran last
         self._slice_end = 0  # of the current VM, on the hart's step counter
         host_guests(self.hart)
         self._reset = bytearray(ARCH_BYTES)
@@ -236,8 +244,9 @@ class Hypervisor:
                 self._stop(vm, GuestStopped(reason, failed=failed))
 
     def close(self) -> None:
-        """Stop everything and close the disk images. May be called twice."""
+        """Stop everything, close the disk images and end the translator. May be called twice."""
         self.stop_all("the hypervisor was closed")
+        close_engine(self.memory)
 
     def __enter__(self) -> Hypervisor:
         return self
@@ -376,7 +385,7 @@ class Hypervisor:
             if ready := [vm for vm in alive if vm.vcpu.awake(clock)]:
                 vm, steps = self._pick(ready)
                 vm.vcpu.enter()
-                self._current = vm
+                self._current = self.last_run = vm
                 self._slice_end = state[r.STEPS] + steps
                 return vm
             deadline = min((vm.vcpu.deadline for vm in alive if vm.vcpu.deadline is not None), default=None)

@@ -8,10 +8,12 @@ may read and write. What is damaged counts as absent. When the folder is too lar
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import tempfile
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from rvhv.build import PACKAGE, cache_folder, fingerprint
 from rvhv.jit.form import Region
@@ -40,13 +42,21 @@ def key(region: Region, page: bytes, tlb_bits: int) -> str:
     return digest.hexdigest()[:40]
 
 
+# of a job: starts, hints, stops and most instructions
+Spec = list[Any]
+
+
+def _page_name(page: bytes) -> str:
+    return hashlib.sha256(_translator() + b"page" + page).hexdigest()[:40]
+
+
 class ObjectCache:
     """`warning` says why nothing is kept, when that is so."""
 
     def __init__(self, folder: Path | None = None, most: int = MOST_BYTES) -> None:
         self.folder = folder or cache_folder() / "regions"
         self.warning = ""
-        self._most = most
+        self.most = most
         self._writes = 0
 
     def get(self, name: str) -> bytes | None:
@@ -86,6 +96,15 @@ class ObjectCache:
         if self._writes % LOOK_EVERY == 1:
             self.prune()
 
+    def recall(self, page: bytes) -> list[Spec]:
+        """What was translated of a page with these bytes, in an earlier run, in that order."""
+        code = self.get(_page_name(page))
+        return json.loads(code) if code else []
+
+    def remember(self, page: bytes, specs: list[Spec]) -> None:
+        """The same for later runs."""
+        self.put(_page_name(page), json.dumps(specs).encode())
+
     def _path(self, name: str) -> Path:
         return self.folder / name[:2] / name[2:]
 
@@ -104,13 +123,24 @@ class ObjectCache:
         """Remove the files that were not used for longest, when there are too many bytes."""
         files = sorted(self.files())
         total = sum(size for _, size, _ in files)
-        if total <= self._most:
+        if total <= self.most:
             return
         for _, size, path in files:
-            if total <= self._most // 4 * 3:
+            if total <= self.most // 4 * 3:
                 return
             try:
                 path.unlink(missing_ok=True)
             except OSError:
                 continue  # not ours
             total -= size
+
+    def clear(self) -> int:
+        """Remove every file that can be removed; how many."""
+        removed = 0
+        for _, _, path in self.files():
+            try:
+                path.unlink()
+            except OSError:
+                continue
+            removed += 1
+        return removed

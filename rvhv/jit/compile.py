@@ -17,6 +17,7 @@ class Compiler:
     def __init__(self) -> None:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
+        llvm.set_option("", "-disable-lsr")  # it makes more induction variables than the host has registers to spare
         self._machine = llvm.Target.from_default_triple().create_target_machine(
             cpu=llvm.get_host_cpu_name(), features=host_features(), opt=CODEGEN_LEVEL, reloc="pic", jit=True
         )
@@ -35,6 +36,7 @@ class Compiler:
 
     def assembly(self, assembly: str) -> str:
         """The host's instructions, for people."""
+        self._machine.set_asm_verbosity(True)  # it says which block of the LLVM assembly a label is
         return str(self._machine.emit_assembly(self.optimised(assembly)))
 
 

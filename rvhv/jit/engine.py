@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import logging
 import os
+import weakref
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rvhv.build import CHECKED
 from rvhv.core.memory import PAGE, Memory
@@ -30,6 +31,9 @@ from rvhv.cpu.state import (
 )
 from rvhv.errors import ConfigError
 from rvhv.jit.job import Job, Result
+
+if TYPE_CHECKING:
+    from rvhv.jit.cache import ObjectCache, Spec
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +86,12 @@ def attach(hart: HartPart, memory: Memory, tlb_bits: int, tier: str | None) -> E
     return engine if engine.attach(hart, tlb_bits) else None
 
 
+def close_engine(memory: Memory) -> None:
+    """End the translator of a memory, if it has one."""
+    if isinstance(memory.engine, Engine):
+        memory.engine.close()
+
+
 @dataclass
 class Loaded:
     """A region in this process."""
@@ -101,6 +111,8 @@ class FrameCode:
     known: set[int] = field(default_factory=set)  # starts that were ever wanted
     entries: set[int] = field(default_factory=set)  # of regions that were installed
     installed: dict[int, Loaded] = field(default_factory=dict)  # by address; stores may have dropped them since
+    specs: list[Spec] = field(default_factory=list)  # of the jobs that were done
+    recalled: bool = False  # earlier runs were asked for theirs
     translations: int = 0
 
 
@@ -112,6 +124,7 @@ class Statistics:
     instructions: int = 0
     code_bytes: int = 0
     installs: int = 0
+    reused: int = 0  # installs in another place, or again, of what was translated
     requests: int = 0
     refused: int = 0
     from_cache: int = 0
@@ -132,10 +145,12 @@ class Engine:
         self._wanted: dict[int, FrameCode] = {}  # those with starts or hints
         self._asked: Job | None = None
         self._worker: Any = None
+        self._end_worker: Callable[[], object] = lambda: None
         self._early = 0
         self._warned = False
         self._names = 0
         self._loader: Any = None
+        self._cache: ObjectCache | None = None
 
     def attach(self, hart: HartPart, tlb_bits: int) -> bool:
         """Serve this hart. False: it stays with the interpreter."""
@@ -167,17 +182,29 @@ class Engine:
             return
         if self._early < WORTH_A_WORKER:
             return
-        if self._worker is None:
-            self._start_worker()
-        if self._worker.dead:
+        if self._worker is not None and self._worker.dead:
             self._give_up("its process ended")
-        while (result := self._worker.take()) is not None:
+        while self._worker is not None and (result := self._worker.take()) is not None:
             assert self._asked is not None
             job, self._asked = self._asked, None
             self._finish(hart, job, result)
-        if self._asked is None and (job := self._next_job()) is not None:
+        while self._asked is None and (job := self._next_job()) is not None:
+            from rvhv.jit.work import find
+
+            if (found := find(job, self._objects())) is not None:
+                self._finish(hart, job, found)
+                continue
+            if self._worker is None:
+                self._start_worker()
             self._asked = job
             self._worker.send(job)
+
+    def _objects(self) -> ObjectCache:
+        if self._cache is None:
+            from rvhv.jit.cache import ObjectCache
+
+            self._cache = ObjectCache()
+        return self._cache
 
     def _collect(self, hart: HartPart) -> None:
         state = hart.state
@@ -190,6 +217,8 @@ class Engine:
         for place in places:
             frame, offset = divmod(place & ~WANTED_SAMPLED, PAGE)
             code = self._frames.setdefault(frame, FrameCode())
+            if not code.recalled:
+                self._recall(hart, frame, code)
             if place & WANTED_SAMPLED and self._covers(frame, code, offset):
                 self._cool(frame, (offset,))  # it runs there on its way to where a region can be entered
                 continue
@@ -217,6 +246,22 @@ class Engine:
                 found = True
         return found
 
+    def _recall(self, hart: HartPart, frame: int, code: FrameCode) -> None:
+        """Install what an earlier run translated of this page."""
+        from rvhv.jit.work import find
+
+        code.recalled = True
+        if self.tier is not Tier.AUTO:
+            return
+        page = self._bytes(frame)
+        for starts, hints, stops, most in self._objects().recall(page):
+            self._names += 1
+            job = Job(self._names, frame, page, tuple(starts), self.tlb_bits, tuple(hints), tuple(stops), most)
+            found = find(job, self._objects())
+            if found is None:
+                return
+            self._finish(hart, job, replace(found, recalled=True))
+
     def _bytes(self, frame: int, start: int = 0, length: int = PAGE) -> bytes:
         return self.memory.read(self.memory.base + frame * PAGE + start, length)
 
@@ -225,6 +270,7 @@ class Engine:
         first = self._bytes(frame, offset, min(4, PAGE - offset))
         for loaded in reversed(self._by_entry.get((offset, first), [])[-MOST_VARIANTS:]):
             if self._matches(frame, loaded.result):
+                self.statistics.reused += 1
                 self._enter(hart, frame, loaded)
                 return True
         return False
@@ -258,6 +304,11 @@ class Engine:
 
     def _finish(self, hart: HartPart, job: Job, result: Result) -> None:
         self._install(hart, result)
+        if result.code and self.tier is Tier.AUTO:
+            code = self._frames.setdefault(job.frame, FrameCode())
+            code.specs.append([job.starts, job.hints, job.stops, job.most])
+            if not result.recalled:
+                self._objects().remember(job.page, code.specs)
         self._cool(job.frame, (*job.starts, *job.hints))
 
     def _install(self, hart: HartPart, result: Result) -> Loaded | None:
@@ -314,19 +365,24 @@ class Engine:
     def _start_worker(self) -> None:
         from rvhv.jit.worker import Worker
 
+        ready = weakref.WeakMethod(self._ready)  # the worker's thread keeps no engine, and no guests' memory, alive
+
+        def tell() -> None:
+            if (call := ready()) is not None:
+                call()
+
         try:
-            self._worker = Worker(self._ready)
+            self._worker = Worker(tell)
         except OSError as error:
             self._give_up(str(error))
+            return
+        self._end_worker = weakref.finalize(self, self._worker.close)
 
     def _give_up(self, why: str) -> None:
         """What is translated stays; the rest is interpreted from now on."""
-        from rvhv.jit.worker import NoWorker
-
         log.warning("no process for the translator (%s): guests are interpreted", why)
         self._asked = None
         self.close()
-        self._worker = NoWorker()
 
     def _ready(self) -> None:
         """From the worker's thread: a result has come."""
@@ -334,7 +390,8 @@ class Engine:
             hart.state[ATTENTION] = 1
 
     def close(self) -> None:
-        """End the worker."""
-        if self._worker is not None:
-            self._worker.close()
-            self._worker = None
+        """End the worker. Guests may go on, and what is hot stays with the interpreter. May be called twice."""
+        from rvhv.jit.worker import NoWorker
+
+        self._end_worker()
+        self._worker = NoWorker()

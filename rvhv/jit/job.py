@@ -32,4 +32,5 @@ class Result:
     instructions: int = 0
     seconds: float = 0.0  # of CPU time
     cached: bool = False
+    recalled: bool = False  # from an earlier run's list
     warning: str = ""  # why nothing is kept on disk

@@ -60,3 +60,20 @@ def _all_successors(region: Region, at: int) -> list[int]:
     """A jump through a register may go to any entry."""
     block = region.blocks[at]
     return [*block.successors, *(region.entries if block.last.kind is Kind.INDIRECT else ())]
+
+
+MOST_VARIABLES = {"x": 7, "f": 12}  # of a region: more the host's registers do not hold, besides what every region needs
+LOOP_WEIGHT, DEEPEST = 8, 4
+
+
+def most_used(region: Region, used: set[str]) -> list[str]:
+    """The registers that are worth a variable: by how often they are named, in loops more."""
+    weight = dict.fromkeys(sorted(used), 0)
+    spans = [(s, at) for at, block in region.blocks.items() for s in block.successors if s <= at]
+    for at, block in region.blocks.items():
+        depth = min(len({s for s, end in spans if s <= at <= end}), DEEPEST)
+        for step in block.steps:
+            for register in reads(step) | writes(step):
+                weight[register] += LOOP_WEIGHT**depth
+    ranked = sorted(weight, key=lambda r: -weight[r])
+    return [r for file, most in MOST_VARIABLES.items() for r in [r for r in ranked if r[0] == file][:most]]

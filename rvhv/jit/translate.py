@@ -42,7 +42,7 @@ from rvhv.isa.render.llvm import I1, I8, I64, PTR, RowBuilder, Value, lift
 from rvhv.jit import floating
 from rvhv.jit.form import Block, Kind, Region, Step
 from rvhv.jit.ir import Builder, Function
-from rvhv.jit.liveness import live_at_entries
+from rvhv.jit.liveness import live_at_entries, most_used
 
 CONVENTION = "" if sys.platform == "win32" else "preserve_nonecc"
 ASSIST_CONVENTION = "" if sys.platform == "win32" else "preserve_mostcc"
@@ -88,8 +88,8 @@ class Translator:
         self.page = b.and_(self.pc, ir.Constant(I64, -PAGE))
         b.store(self.left_in, self.left_var)
         live, used = live_at_entries(self.region)
-        for register in sorted(used):
-            self.registers[register] = b.alloca(DOUBLE if register[0] == "f" else I64, name=register)
+        for register in most_used(self.region, used):
+            self.registers[register] = b.alloca(DOUBLE if register[0] == "f" else I64)
         self.float_used = any(self._uses_float(s) for block in self.region.blocks.values() for s in block.steps)
         if self.float_used:
             self._float_entry()
@@ -115,7 +115,7 @@ class Translator:
         """A block that loads the registers the code at an entry needs."""
         block = self.function.append_basic_block(f"enter_{at:03x}")
         b = Builder(self.function, block)
-        for register in sorted(live):
+        for register in sorted(live & self.registers.keys()):
             var = self.registers[register]
             b.store(b.load(self._slot(register, b), typ=DOUBLE if register[0] == "f" else I64), var)
         b.branch(self.blocks[at])
@@ -273,9 +273,19 @@ class Translator:
                 value = self.builder.load(self._slot(register), typ=DOUBLE if file == "f" else I64)
                 self.builder.store(value, self.registers[register])
 
+    def read(self, register: str) -> ir.Value:
+        """A register, from its variable if it has one."""
+        where = self.registers.get(register) or self._slot(register)
+        return self.builder.load(where, typ=DOUBLE if register[0] == "f" else I64)
+
+    def write(self, register: str, value: ir.Value) -> None:
+        self.builder.store(value, self._slot(register))
+        if register in self.registers:
+            self.builder.store(value, self.registers[register])
+
     def double(self, field: str) -> ir.Value:
         """An F register as a number."""
-        return self.builder.load(self.registers[f"f{self.step.fields[field]}"], typ=DOUBLE)
+        return self.read(f"f{self.step.fields[field]}")
 
     # -- the sink
 
@@ -288,7 +298,7 @@ class Translator:
                 return self.builder.add(self.page, self.const(step.next))
             case "rs1" | "rs2" | "rd_value":
                 n = step.fields["rd" if name == "rd_value" else name]
-                return self.builder.load(self.registers[f"x{n}"], typ=I64) if n else 0
+                return self.read(f"x{n}") if n else 0
             case "frs1" | "frs2" | "frs3":
                 return self.builder.bitcast(self.double(name), I64)
             case "rd_index" | "rs1_index" | "rs2_index":
@@ -298,14 +308,10 @@ class Translator:
     def write_rd(self, value: Value) -> None:
         register = f"x{self.step.fields['rd']}"
         if register != "x0":
-            self.builder.store(lift(value), self._slot(register))
-            self.builder.store(lift(value), self.registers[register])
+            self.write(register, lift(value))
 
     def write_frd(self, value: Value) -> None:
-        register = f"f{self.step.fields['frd']}"
-        number = self.builder.bitcast(lift(value), DOUBLE)
-        self.builder.store(number, self._slot(register))
-        self.builder.store(number, self.registers[register])
+        self.write(f"f{self.step.fields['frd']}", self.builder.bitcast(lift(value), DOUBLE))
 
     def use_float(self, rm: Value) -> Value:
         if not self._float_checked:
@@ -331,8 +337,7 @@ class Translator:
             return
         condition, value = inlined
         result = value if condition is None else self.split(condition, lambda: value, soft)
-        self.builder.store(result, self._slot(destination))
-        self.builder.store(result, self.registers[destination])
+        self.write(destination, result)
 
     def float_op(self, op: str, fmt: str, mode: Value, args: tuple[Value, ...]) -> Value:
         raise InternalError(f"a floating-point operation {op} that is not alone in its row")

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import os
 import pickle
-import signal
 import subprocess
 import sys
 import threading
-import weakref
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -19,24 +17,34 @@ from typing import Any
 
 from rvhv.jit.job import Job, Result
 
+# Ctrl-C is for the guests' process, whose end ends this one: a terminal does not send it to another group
+DEAF: dict[str, Any] = {"process_group": 0}
+if sys.platform == "win32":
+    DEAF = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+
 
 class Worker:
-    """The other end, in the process of the guests. The bound method `ready` is called from a thread when a result has come, or
-    none will any more (`dead`). The process ends with the worker."""
+    """The other end, in the process of the guests. `ready()` is called from a thread when a result has come, or when none will
+    any more: then it is `dead`."""
 
     def __init__(self, ready: Callable[[], None]) -> None:
         environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "rvhv.jit.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+            [sys.executable, "-m", "rvhv.jit.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+            **DEAF,
         )
         self._results: deque[Result | None] = deque()
+        self._ready = ready
         self.dead = False
-        # the thread keeps neither the worker nor who waits for it alive: a process a machine would be left
-        arguments = (self._process.stdout, self._results, weakref.WeakMethod(ready), weakref.ref(self))
-        threading.Thread(target=_read, args=arguments, name="rvhv-translator", daemon=True).start()
-        self._end = weakref.finalize(self, _end, self._process)
+        self._thread = threading.Thread(target=self._read, name="rvhv-translator", daemon=True)
+        self._thread.start()
 
     def send(self, job: Job) -> None:
+        if self.dead:
+            return
         assert self._process.stdin is not None
         try:
             pickle.dump(job, self._process.stdin, pickle.HIGHEST_PROTOCOL)
@@ -48,34 +56,29 @@ class Worker:
         """The next result, if there is one."""
         return self._results.popleft() if self._results else None
 
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        try:
+            while True:
+                self._results.append(pickle.load(self._process.stdout))
+                self._ready()
+        except (EOFError, OSError, pickle.UnpicklingError, ValueError):
+            self.dead = True
+            self._ready()
+
     def close(self) -> None:
-        self._end()
-
-
-def _read(stdout: Any, results: deque[Result | None], ready: Any, worker: Any) -> None:
-    try:
-        while True:
-            results.append(pickle.load(stdout))
-            _tell(ready)
-    except (EOFError, OSError, pickle.UnpicklingError, ValueError):
-        if (alive := worker()) is not None:
-            alive.dead = True
-            _tell(ready)
-
-
-def _tell(ready: Any) -> None:
-    if (method := ready()) is not None:
-        method()
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    assert process.stdin is not None
-    try:
-        process.stdin.close()
-    except OSError:
-        pass
-    process.terminate()
-    process.wait()
+        """End the process; from any thread, the collector's too."""
+        self.dead = True
+        assert self._process.stdin is not None and self._process.stdout is not None
+        try:
+            self._process.stdin.close()
+        except OSError:
+            pass
+        self._process.terminate()
+        self._process.wait()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()  # it finds the end of the stream
+            self._process.stdout.close()
 
 
 class NoWorker:
@@ -96,11 +99,10 @@ def main(jobs: Any, results: Any) -> None:
     from rvhv.jit.work import work
 
     objects = ObjectCache()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the guests' process, whose end ends this one
     while True:
         try:
             job = pickle.load(jobs)
-        except EOFError:
+        except (EOFError, pickle.UnpicklingError):  # the guests' process is gone, in the middle of a job maybe
             return
         pickle.dump(work(job, objects), results, pickle.HIGHEST_PROTOCOL)
         results.flush()

@@ -16,8 +16,15 @@ class Symbols:
 
     def place(self, address: int) -> str:
         """`main+0x8 (0x80200160)`; the bare number where no symbol is near."""
+        nearest = self.nearest(address)
+        if nearest is None:
+            return f"{address:#x}"
+        value, name = nearest
+        return f"{name}+{address - value:#x} ({address:#x})" if address > value else f"{name} ({address:#x})"
+
+    def nearest(self, address: int) -> tuple[int, str] | None:
+        """Value and name of the symbol that an address belongs to; None where none is near."""
         at = bisect_right(self._sorted, (address + 1,)) - 1
         if at < 0 or address - self._sorted[at][0] > FURTHEST:
-            return f"{address:#x}"
-        value, name = self._sorted[at]
-        return f"{name}+{address - value:#x} ({address:#x})" if address > value else f"{name} ({address:#x})"
+            return None
+        return self._sorted[at]

@@ -24,6 +24,7 @@ from rvhv.errors import ConfigError
 from rvhv.fences.checker import FenceChecker
 from rvhv.fences.hart import CheckedHart
 from rvhv.hart import Hart
+from rvhv.jit.engine import close_engine
 from rvhv.machine import virt_board as board
 from rvhv.machine.bus import Bus, BusFault, GuestMemoryFault
 from rvhv.machine.clint import Clint
@@ -103,7 +104,7 @@ class Machine:
     """The board over `memory`. `on_output(data)` gets what the UART (or HTIF) sends.
 
     The virtio-mmio slots are filled by `rvhv.virtio.slots`. With `realtime` the clock is the host's, where that is ahead. With
-    `check_fences`, `fences.reports` has the accesses that a missing fence leaves to chance. Raises
+    `check_fences`, `fences.reports` has the accesses that a missing fence leaves to chance. `tier`: of its harts. Raises
     ConfigError for a number of harts that the board does not have.
     """
 
@@ -116,6 +117,7 @@ class Machine:
         realtime: bool = False,
         quantum: int | None = None,
         check_fences: bool = False,
+        tier: str | None = None,
     ) -> None:
         if not 1 <= harts <= board.MAX_HARTS:
             raise ConfigError(f"a machine has 1 to {board.MAX_HARTS} harts, not {harts}")
@@ -124,7 +126,7 @@ class Machine:
         self.fences = FenceChecker(memory) if check_fences else None
         self.stops = Stops()  # breakpoints and watchpoints, of every hart
         self.stopped_at: tuple[int, Stop] | None = None  # the hart's number, when `run` returned for one of them
-        self.harts = [self._new_hart(i) for i in range(harts)]
+        self.harts = [self._new_hart(i, tier) for i in range(harts)]
         self.clock = 0  # steps; of the hart that runs, its slot `clock` is ahead
         self.steps = 0  # of all harts
         self.end: End | None = None
@@ -147,9 +149,9 @@ class Machine:
             hart.state[SLOT["trace_vm"]] = i
         self._make_board()
 
-    def _new_hart(self, number: int) -> Hart:
+    def _new_hart(self, number: int, tier: str | None) -> Hart:
         if self.fences is None:
-            return Hart(self.memory, hartid=number, stops=self.stops)
+            return Hart(self.memory, hartid=number, stops=self.stops, tier=tier)
         return CheckedHart(self.memory, self.fences, hartid=number, stops=self.stops)
 
     def _make_board(self) -> None:
@@ -209,6 +211,15 @@ class Machine:
         """A device may write to RAM."""
         for hart in self.harts:
             hart.state[RESERVATION] = NO_RESERVATION
+
+    def close(self) -> None:
+        """End what serves it outside this process: the translator. May be called twice."""
+        close_engine(self.memory)
+
+    @property
+    def last_run(self) -> int:
+        """The number of the hart that runs, or ran last."""
+        return self._last
 
     @property
     def instructions(self) -> int:
