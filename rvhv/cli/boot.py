@@ -6,13 +6,13 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from rvhv.cli.group import color_option, json_option, profile_option, tier_option, traceback_option
+from rvhv.cli.group import color_option, json_option, profile_option, tier_option, traceback_option, verify_option
 from rvhv.cli.keyboard import HELP_TEXT, Keyboard
 from rvhv.cli.main import FAILED, INTERRUPTED
 from rvhv.cli.params import SEED, SIZE, STEPS
@@ -22,6 +22,7 @@ from rvhv.errors import ConfigError
 if TYPE_CHECKING:
     from rvhv.boot.loader import Boot
     from rvhv.cli.profile import Profile
+    from rvhv.cli.verify import VerifiedMachine
     from rvhv.machine.disk import DiskImage
     from rvhv.machine.virt import End, Machine
 
@@ -62,6 +63,7 @@ Keys on a terminal: Ctrl-A x quits, Ctrl-A h helps, Ctrl-A Ctrl-A sends Ctrl-A."
 @click.option("--check-fences", is_flag=True, help="Report translations and code used without the fence that a change needs.")
 @tier_option
 @profile_option
+@verify_option
 @json_option
 @color_option
 @traceback_option
@@ -84,6 +86,7 @@ def command(
     check_fences: bool,
     tier: str | None,
     profile: Path | None,
+    verify_jit: bool,
     as_json: bool,
     no_color: bool,
 ) -> int:
@@ -95,9 +98,12 @@ def command(
     from rvhv.boot.loader import Software, prepare
     from rvhv.cli.profile import show_profile
     from rvhv.cli.progress import ensure_compiled
+    from rvhv.cli.verify import DiskTwins, check_verifiable
     from rvhv.machine.disk import DiskImage
 
     check_harts(smp)
+    if verify_jit:
+        check_verifiable(tier, realtime=realtime, log=log, check_fences=check_fences, profile=profile)
     software = Software(built_in(image), kernel, firmware, initrd, append, dtb, seed)
     boot = prepare(software, memory=memory, harts=smp)
     if dump_dtb is not None:
@@ -109,7 +115,9 @@ def command(
         profile_file = stack.enter_context(profile.open("w", encoding="utf-8")) if profile is not None else None
         ensure_compiled(no_color=no_color)
         console = Output(None if as_json else getattr(sys.stdout, "buffer", None))
-        setup = Setup(smp, memory, disks, seed, max_steps, realtime, log_file, check_fences, tier)
+        setup = Setup(smp, memory, disks, seed, max_steps, realtime, log_file, check_fences, "jit" if verify_jit else tier)
+        if verify_jit:
+            setup = replace(setup, twins=stack.enter_context(DiskTwins(disks)).disks)
         session = stack.enter_context(Session(boot, setup, console, new_profile(boot, smp) if profile else None))
         began = time.perf_counter()
         session.run()
@@ -135,6 +143,7 @@ class Setup:
     log_file: Any = None
     check_fences: bool = False
     tier: str | None = None
+    twins: list[DiskImage] | None = None  # of --verify-jit: the disks of the interpreted machine
 
 
 def new_profile(boot: Boot, harts: int) -> Profile:
@@ -216,9 +225,26 @@ class Session(AbstractContextManager["Session"]):
         self._instructions = 0
         self._hashes: list[str] = []
         self.interrupted = False
+        self._both: VerifiedMachine | None = None
         self.machine = self._new_machine()
 
     def _new_machine(self) -> Machine:
+        setup = self._setup
+        machine = self._board(self._console.write, setup.disks, setup.tier)
+        if setup.twins is not None:
+            from rvhv.cli.verify import VerifiedMachine
+
+            twin = self._board(lambda data: None, setup.twins, "interp")
+            self._both = VerifiedMachine(machine, twin, setup.seed, self._steps, self._symbols)
+        if setup.log_file is not None:
+            from rvhv.boot.commit_log import CommitLog
+
+            machine.watcher = CommitLog(machine, setup.log_file)
+        if self.profile is not None:
+            self.profile.watch(machine.harts)
+        return machine
+
+    def _board(self, on_output: Callable[[bytes], None], disks: list[DiskImage], tier: str | None) -> Machine:
         from rvhv.machine.memory import Memory
         from rvhv.machine.virt import Machine
         from rvhv.virtio.slots import fill_slots
@@ -227,19 +253,13 @@ class Session(AbstractContextManager["Session"]):
         machine = Machine(
             Memory(setup.memory),
             harts=setup.harts,
-            on_output=self._console.write,
+            on_output=on_output,
             realtime=setup.realtime,
             check_fences=setup.check_fences,
-            tier=setup.tier,
+            tier=tier,
         )
-        fill_slots(machine, setup.disks, setup.seed)
+        fill_slots(machine, disks, setup.seed)
         self._boot.start(machine)
-        if setup.log_file is not None:
-            from rvhv.boot.commit_log import CommitLog
-
-            machine.watcher = CommitLog(machine, setup.log_file)
-        if self.profile is not None:
-            self.profile.watch(machine.harts)
         return machine
 
     def __exit__(self, *_: object) -> None:
@@ -250,6 +270,8 @@ class Session(AbstractContextManager["Session"]):
         with Keyboard(self._hurry) as keyboard, Interrupt(self._hurry) as interrupt:
             while True:
                 self._run_machine(keyboard, interrupt)
+                if self._both is not None:
+                    self._both.finish()
                 self._on_end(self.machine)
                 end = self.machine.end
                 if end is None or not end.reboot:
@@ -263,7 +285,8 @@ class Session(AbstractContextManager["Session"]):
 
     def _hurry(self) -> None:
         """There is something to look at."""
-        self.machine.interrupt()
+        if self._both is None:  # else both would have to stop at the same point: a stride is not long
+            self.machine.interrupt()
 
     def _run_machine(self, keyboard: Keyboard, interrupt: Interrupt) -> None:
         from rvhv.machine.virt import End
@@ -284,7 +307,7 @@ class Session(AbstractContextManager["Session"]):
             if not going and machine.end is None and not typed:
                 typed = self._wait(keyboard)
             if typed:
-                machine.feed(typed)
+                (self._both or machine).feed(typed)
             if keyboard.wants_help():
                 console.write(HELP_TEXT.encode())
                 console.flush()
@@ -293,6 +316,8 @@ class Session(AbstractContextManager["Session"]):
                 machine.stop(End("stopped by Ctrl-A x" if keyboard.quit else "stopped by Ctrl-C"))
 
     def _stride(self, steps: int) -> bool:
+        if self._both is not None:
+            return self._both.run(steps)
         if self.profile is None:
             return self.machine.run(steps)
         from rvhv.cli.profile import run_machine

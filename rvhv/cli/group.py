@@ -113,3 +113,9 @@ def profile_option(function: Function) -> Function:
     return click.option(
         "--profile", metavar="FILE", type=Path, help="Where the steps go, by symbol: a table, and a file for speedscope.app."
     )(function)
+
+
+def verify_option(function: Function) -> Function:
+    return click.option(
+        "--verify-jit", is_flag=True, help="Run everything twice, interpreted and translated, and stop at the first difference."
+    )(function)

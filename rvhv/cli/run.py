@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from rvhv.cli.group import color_option, json_option, profile_option, tier_option, traceback_option
+from rvhv.cli.group import color_option, json_option, profile_option, tier_option, traceback_option, verify_option
 from rvhv.cli.guests import GuestType
 from rvhv.cli.params import SEED, SIZE, STEPS, for_each_vm, parse_size, suggestion, vm_names
 from rvhv.cli.session import Guest, Plan, host
@@ -45,6 +45,7 @@ rvhv run tasks kernel.elf --memory kernel=128M --clock vm --trace-hash"""
 @click.option("--check-fences", is_flag=True, help="Report translations and code used without the fence that a change needs.")
 @tier_option
 @profile_option
+@verify_option
 @json_option
 @color_option
 @traceback_option
@@ -63,6 +64,7 @@ def command(
     check_fences: bool,
     tier: str | None,
     profile: Path | None,
+    verify_jit: bool,
     as_json: bool,
     no_color: bool,
 ) -> int:
@@ -94,6 +96,10 @@ def command(
     if options.get("console") not in (None, *names):
         wanted = options["console"]
         raise ConfigError(f"--console {wanted}: no VM is called {wanted!r}; {suggestion(wanted, names)}")
+    if verify_jit:
+        from rvhv.cli.verify import check_verifiable
+
+        check_verifiable(options.get("tier"), check_fences=check_fences, profile=profile, console=options.get("console"))
     return host(
         Plan(
             [
@@ -104,6 +110,7 @@ def command(
             trace_hash=trace_hash,
             check_fences=check_fences,
             profile=profile,
+            verify_jit=verify_jit,
             as_json=as_json,
             no_color=no_color,
         )

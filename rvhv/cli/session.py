@@ -23,7 +23,10 @@ from rvhv.errors import ConfigError
 
 if TYPE_CHECKING:
     from rvhv.cli.profile import Profile
+    from rvhv.cli.verify import VerifiedHypervisor
     from rvhv.hv import VM, Hypervisor
+    from rvhv.machine.disk import DiskImage
+    from rvhv.machine.image import Image
 
 KEYBOARD_PATIENCE = 0.2  # seconds of one wait for the keyboard
 STRIDE = 20_000_000  # steps of one call of the hypervisor, which Ctrl-C, a key and a lost reader interrupt
@@ -56,6 +59,7 @@ class Plan:
     check_fences: bool = False
     tier: str | None = None
     profile: Path | None = None
+    verify_jit: bool = False
     as_json: bool = False
     no_color: bool = False
     warnings: bool = True  # of broken rules that a guest survives
@@ -109,7 +113,7 @@ def host(plan: Plan, *, passed: Callable[[VM], bool] = lambda vm: not vm.failed)
         disks = [guest.disk and stack.enter_context(DiskImage(guest.disk)) for guest in plan.guests]
         profile_file = stack.enter_context(plan.profile.open("w", encoding="utf-8")) if plan.profile is not None else None
         ensure_compiled(no_color=plan.no_color)
-        hv = stack.enter_context(_hypervisor(plan))
+        hv = stack.enter_context(_hypervisor(plan, "jit" if plan.verify_jit else plan.tier))
         vms = [
             hv.create(guest.name, image, memory=guest.memory, disk=disk)
             for guest, image, disk in zip(plan.guests, images, disks, strict=True)
@@ -125,14 +129,16 @@ def host(plan: Plan, *, passed: Callable[[VM], bool] = lambda vm: not vm.failed)
         def show(vm: VM, data: bytes) -> None:
             consoles.feed(vm, data)
             if consoles.error is not None:
-                hv.interrupt()
+                hurry()
 
         hv.on_console = show
+        both = _twin(plan, hv, images, disks, stack) if plan.verify_jit else None
+        hurry = hv.interrupt if both is None else lambda: None  # both would have to stop at the same point
         profile = new_profile(hv, vms) if plan.profile is not None else None
-        with Interrupt(hv.interrupt) as interrupt:
+        with Interrupt(hurry) as interrupt:
             front = next((vm for vm in vms if vm.name == plan.console), None)
             if front is None:
-                _run(hv, plan.max_steps, interrupt, consoles, profile=profile)
+                _run(hv, plan.max_steps, interrupt, consoles, profile=profile, both=both)
             else:
                 with Keyboard(hv.interrupt) as keyboard:
                     typing = Typing(keyboard, front, interrupt, consoles)
@@ -147,11 +153,24 @@ def host(plan: Plan, *, passed: Callable[[VM], bool] = lambda vm: not vm.failed)
         return 0 if all(passed(vm) for vm in vms) and not unfenced else FAILED
 
 
-def _hypervisor(plan: Plan) -> Hypervisor:
+def _twin(
+    plan: Plan, hv: Hypervisor, images: list[Image], disks: list[DiskImage | None], stack: ExitStack
+) -> VerifiedHypervisor:
+    """The interpreted machine of --verify-jit, with the same VMs."""
+    from rvhv.cli.verify import DiskTwins, VerifiedHypervisor
+
+    twin = stack.enter_context(_hypervisor(plan, "interp"))
+    copies = stack.enter_context(DiskTwins(disks)).disks
+    for guest, image, disk in zip(plan.guests, images, copies, strict=True):
+        twin.create(guest.name, image, memory=guest.memory, disk=disk)
+    return VerifiedHypervisor(hv, twin, plan.seed)
+
+
+def _hypervisor(plan: Plan, tier: str | None) -> Hypervisor:
     from rvhv import Hypervisor
     from rvhv.hv.sizes import MemoryShort, memory_size, show_size
 
-    options: dict[str, Any] = {"clock": plan.clock, "seed": plan.seed, "tier": plan.tier}
+    options: dict[str, Any] = {"clock": plan.clock, "seed": plan.seed, "tier": tier}
     if plan.check_fences:
         options["check_fences"] = True
     if plan.slice_steps is not None:
@@ -201,15 +220,19 @@ def _run(
     consoles: Consoles | Transcripts,
     typing: Typing | None = None,
     profile: Profile | None = None,
+    both: VerifiedHypervisor | None = None,
 ) -> None:
     """Runs until every VM has stopped, by itself or because Ctrl-C, the step limit or a lost reader ends the run."""
     left = max_steps
     while not hv.finished and not interrupt.asked and consoles.error is None and left != 0:
         if typing is not None:
             typing.take()
-        made = _stride(hv, STRIDE if left is None else min(left, STRIDE), profile)
+        stride = STRIDE if left is None else min(left, STRIDE)
+        made = _stride(hv, stride, profile) if both is None else both.run(stride)
         if left is not None:
             left -= made
+    if both is not None:
+        both.finish()
     if interrupt.asked:
         hv.stop_all("stopped by Ctrl-C" if typing is None else "stopped from the keyboard", failed=False)
     elif left == 0 and not hv.finished:

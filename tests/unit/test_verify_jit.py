@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
 from rvhv.cli.main import main
 from rvhv.core.memory import Memory
@@ -136,5 +135,45 @@ def test_output_is_compared() -> None:
 # -- the commands
 
 
-def rvhv(*args: str) -> Any:
-    return CliRunner().invoke(main, list(args))
+@pytest.mark.parametrize("command", ["boot smp --smp 2", "run hello tasks --max-steps 2M", "run disk --disk {disk} --max-steps 2M", "boot monitor --max-steps 3M"])
+def test_shipped_guests_agree(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And the run is the one without the option."""
+    hashes = []
+    for option in ("--verify-jit", "--tier=interp"):
+        disk = tmp_path / "disk.raw"
+        disk.write_bytes(bytes(1 << 20))
+        code = main([*command.format(disk=disk).split(), option, "--trace-hash"])
+        out, err = capsys.readouterr()
+        assert code in (0, 1), err
+        hashes.append((code, re.findall(r"trace-hash \w{64}", out), disk.read_bytes()))
+    assert hashes[0] == hashes[1]
+    assert hashes[0][1]
+
+
+@pytest.mark.usefixtures("wrong_extension")
+@pytest.mark.parametrize("command", ["boot bench-integer --seed 3", "run tasks --seed 3"])
+def test_a_wrong_translator_ends_the_run(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    argv = [*command.split(), "--verify-jit", "--max-steps", "20M"]
+    monkeypatch.setattr("sys.argv", ["rvhv", *argv])
+    assert main(argv) == 70
+    err = capsys.readouterr().err
+    assert "the tiers interp and jit differ" in err
+    found = re.search(r"to see it again: rvhv (.*) --max-steps (\d+)", err)
+    assert found is not None
+    assert found[1] == f"{command} --verify-jit"
+    assert re.search(r"interpreted at \w+", err)
+    # and the command does see it again, the last step included
+    again = [*command.split(), "--verify-jit", "--max-steps", found[2]]
+    assert main(again) == 70
+    assert "the tiers interp and jit differ" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "options", ["boot smp --tier jit", "boot smp --realtime", "run hello --check-fences", "run hello --console hello"]
+)
+def test_what_cannot_be_verified(options: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*options.split(), "--verify-jit"]) == 2
+    name = options.split()[2]
+    assert f"leave {name} away" in capsys.readouterr().err
