@@ -110,7 +110,7 @@ def host(plan: Plan, *, passed: Callable[[VM], bool] = lambda vm: not vm.failed)
     with ExitStack() as stack:
         # Files are looked at before anything is compiled: who mistyped a name need not wait for it.
         images = [find_image(guest.image) for guest in plan.guests]
-        disks = [guest.disk and stack.enter_context(DiskImage(guest.disk)) for guest in plan.guests]
+        disks = [stack.enter_context(DiskImage(guest.disk)) if guest.disk else None for guest in plan.guests]
         profile_file = stack.enter_context(plan.profile.open("w", encoding="utf-8")) if plan.profile is not None else None
         ensure_compiled(no_color=plan.no_color)
         hv = stack.enter_context(_hypervisor(plan, "jit" if plan.verify_jit else plan.tier))
@@ -153,16 +153,14 @@ def host(plan: Plan, *, passed: Callable[[VM], bool] = lambda vm: not vm.failed)
         return 0 if all(passed(vm) for vm in vms) and not unfenced else FAILED
 
 
-def _twin(
-    plan: Plan, hv: Hypervisor, images: list[Image], disks: list[DiskImage | None], stack: ExitStack
-) -> VerifiedHypervisor:
+def _twin(plan: Plan, hv: Hypervisor, images: list[Image], disks: list[DiskImage | None], stack: ExitStack) -> VerifiedHypervisor:
     """The interpreted machine of --verify-jit, with the same VMs."""
     from rvhv.cli.verify import DiskTwins, VerifiedHypervisor
 
     twin = stack.enter_context(_hypervisor(plan, "interp"))
-    copies = stack.enter_context(DiskTwins(disks)).disks
-    for guest, image, disk in zip(plan.guests, images, copies, strict=True):
-        twin.create(guest.name, image, memory=guest.memory, disk=disk)
+    copies = iter(stack.enter_context(DiskTwins([disk for disk in disks if disk is not None])).disks)
+    for guest, image, disk in zip(plan.guests, images, disks, strict=True):
+        twin.create(guest.name, image, memory=guest.memory, disk=disk and next(copies))
     return VerifiedHypervisor(hv, twin, plan.seed)
 
 
@@ -189,9 +187,7 @@ def _hypervisor(plan: Plan, tier: str | None) -> Hypervisor:
 class Typing:
     """Keys to the VM that has the keyboard."""
 
-    def __init__(
-        self, keyboard: Keyboard, vm: VM, interrupt: Interrupt, consoles: Consoles | Transcripts
-    ) -> None:
+    def __init__(self, keyboard: Keyboard, vm: VM, interrupt: Interrupt, consoles: Consoles | Transcripts) -> None:
         self._keyboard, self._vm, self._interrupt, self._consoles = keyboard, vm, interrupt, consoles
 
     def take(self, timeout: float = 0) -> bool:

@@ -16,6 +16,7 @@ from rvhv.jit.verify import Lockstep, Side
 
 if TYPE_CHECKING:
     from rvhv.hv.hypervisor import Hypervisor
+    from rvhv.hv.vm import VM
     from rvhv.machine.disk import DiskImage
     from rvhv.machine.symbols import Symbols
     from rvhv.machine.virt import Machine
@@ -25,7 +26,9 @@ def check_verifiable(tier: str | None, **others: object) -> None:
     """Raises ConfigError when --verify-jit stands beside an option that it cannot have. `others`: their values by name."""
     for name, value in {"tier": tier, **others}.items():
         if value:
-            raise ConfigError(f"--verify-jit runs both tiers in virtual time, and nothing else: leave --{name.replace('_', '-')} away")
+            raise ConfigError(
+                f"--verify-jit runs both tiers in virtual time, and nothing else: leave --{name.replace('_', '-')} away"
+            )
 
 
 def command_to(steps: int) -> str:
@@ -44,18 +47,15 @@ def command_to(steps: int) -> str:
 
 
 class DiskTwins(AbstractContextManager["DiskTwins"]):
-    """Copies of disk images, for the machine whose writes nobody wants: `disks`, None where there is none."""
+    """Copies of disk images, for the machine whose writes nobody wants."""
 
-    def __init__(self, disks: Sequence[DiskImage | None]) -> None:
+    def __init__(self, disks: Sequence[DiskImage]) -> None:
         from rvhv.machine.disk import DiskImage
 
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rvhv-verify-")))
-            self.disks: list[DiskImage | None] = []
+            self.disks: list[DiskImage] = []
             for i, disk in enumerate(disks):
-                if disk is None:
-                    self.disks.append(None)
-                    continue
                 shutil.copyfile(disk.path, folder / str(i))
                 self.disks.append(stack.enter_context(DiskImage(folder / str(i), writable=disk.writable)))
             self._stack = stack.pop_all()
@@ -116,7 +116,13 @@ class VerifiedHypervisor:
         self._hvs = hv, twin
         self._sides = [Side(h.run, [h.hart], h.memory) for h in (hv, twin)]
         outer, output = hv.on_console, self._sides[0].output
-        hv.on_console = lambda vm, data: (output.extend(data), outer(vm, data) if outer is not None else None)[1]
+
+        def show(vm: VM, data: bytes) -> None:
+            output.extend(data)
+            if outer is not None:
+                outer(vm, data)
+
+        hv.on_console = show
         twin.on_console = lambda vm, data: self._sides[1].output.extend(data)
         symbols = {vm.number: Symbols(vm.image.symbols) for vm in hv.vms}
 

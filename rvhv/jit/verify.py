@@ -1,4 +1,5 @@
-"""`--verify-jit`: the same machine twice, one in each tier, in lockstep. Whatever differs stops the run and says how to see it again.
+"""`--verify-jit`: the same machine twice, one in each tier, in lockstep. The first difference stops the run and says how to see it
+again.
 
 Strides are random, from the seed, so that runs end at every place that a region has. After each one registers, CSRs, counters and
 output are compared; RAM, which takes longer, now and then and at the end.
@@ -94,7 +95,9 @@ class Lockstep:
             hart = f"hart {number}: " if len(self.fast.harts) > 1 else ""
             names = [*zip(ARCH_NAMES, range(ARCH_WORDS), strict=True), *((name, SLOT[name]) for name in COUNTERS)]
             if a[:ARCH_WORDS] != b[:ARCH_WORDS] or any(a[SLOT[name]] != b[SLOT[name]] for name in COUNTERS):
-                found += [f"{hart}{n}: {a[i]:#x} interpreted, {b[i]:#x} translated" for n, i in names if a[i] != b[i] and i != SINK]
+                found += [
+                    f"{hart}{n}: {a[i]:#x} interpreted, {b[i]:#x} translated" for n, i in names if a[i] != b[i] and i != SINK
+                ]
         if self.fast.output != self.plain.output:
             found.append(f"output: {bytes(self.plain.output)!r} interpreted, {bytes(self.fast.output)!r} translated")
         self.fast.output.clear()

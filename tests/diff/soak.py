@@ -1,8 +1,8 @@
 """A long hunt for a difference between the tiers: `python -m tests.diff.soak --instructions 10G --seed 1`.
 
 Random worlds (`tests.diff.worlds`) and random programs in an endless loop, each run for millions of steps in random budgets, with
-what disturbs them now and then, until so many instructions have been made by each tier. The first difference ends it; the same seed
-and `--first` see it again.
+what disturbs them now and then, until so many instructions have been made by each tier. The first difference ends it; the
+same seed and `--first` see it again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from collections.abc import Callable
 import pytest
 
 from rvhv.core.registry import ISA
-from rvhv.cpu.state import SLOT
 from rvhv.isa.render.asm import Assembler
 from tests.diff.programs import ProgramMaker
 from tests.diff.states import rows

@@ -1,5 +1,5 @@
-"""Exactness to the step: a budget, a timer or another hart's change at every instruction of a loop, in every mode; floating point in
-every state of FS; and the shipped guests, whose exits must hash to the same in every tier."""
+"""Exactness to the step: a budget, a timer, a flush or a store at every instruction of a loop; floating point in every mode and
+state of FS; and the shipped guests, whose exits must hash to the same in every tier."""
 
 from __future__ import annotations
 

@@ -27,7 +27,18 @@ FIRST_ROOT, SECOND_ROOT, G_ROOT = 16, 24, 20  # each first-stage tree takes thre
 VA = 0x4000_0000
 DEVICE = 0x1000_0000
 # pages of the first stage by the page's number in the one table of the last level
-MAP = {0: CODE, 1: CALLEE, 4: CODE, 8: DATA, 9: OTHER_DATA, 10: WATCHED, 11: TABLES, 13: DATA, 32: FIRST_ROOT + 2, 33: SECOND_ROOT + 2}
+MAP = {
+    0: CODE,
+    1: CALLEE,
+    4: CODE,
+    8: DATA,
+    9: OTHER_DATA,
+    10: WATCHED,
+    11: TABLES,
+    13: DATA,
+    32: FIRST_ROOT + 2,
+    33: SECOND_ROOT + 2,
+}
 CALLEE_PAGE, ALIAS_PAGE, CHANGING_PAGE, READ_ONLY_PAGE, UNMAPPED_PAGE, DEVICE_PAGE, TABLE_PAGE = 1, 4, 9, 13, 14, 40, 32
 MANY = range(64, 96)  # more data pages: in the first tree with one addend, in the second with addends that alternate
 V, R, W, X, U, A, D = (1 << i for i in (0, 1, 2, 3, 4, 6, 7))
@@ -60,9 +71,10 @@ timer:
     mret
 """
 ALU = (
-    "add {d}, {a}, {b}", "sub {d}, {a}, {b}", "xor {d}, {a}, {b}", "addw {d}, {a}, {b}", "mul {d}, {a}, {b}", "sltu {d}, {a}, {b}",
-    "addi {d}, {a}, {i}", "addiw {d}, {a}, {i}", "slli {d}, {a}, {s}", "sraiw {d}, {a}, {h}", "srl {d}, {a}, {b}", "divu {d}, {a}, {b}",
-    "rem {d}, {a}, {b}", "sh1add {d}, {a}, {b}", "rol {d}, {a}, {b}", "cpop {d}, {a}", "c.nop", "c.addi {d}, 3", "lui {d}, {s}", "auipc {d}, 1",
+    "add {d}, {a}, {b}", "sub {d}, {a}, {b}", "xor {d}, {a}, {b}", "addw {d}, {a}, {b}", "mul {d}, {a}, {b}",
+    "sltu {d}, {a}, {b}", "addi {d}, {a}, {i}", "addiw {d}, {a}, {i}", "slli {d}, {a}, {s}", "sraiw {d}, {a}, {h}", "srl {d}, {a}, {b}",
+    "divu {d}, {a}, {b}", "rem {d}, {a}, {b}", "sh1add {d}, {a}, {b}", "rol {d}, {a}, {b}", "cpop {d}, {a}", "c.nop", "c.addi {d}, 3",
+    "lui {d}, {s}", "auipc {d}, 1",
 )  # fmt: skip
 FLOAT = (
     "fadd.d {f}, {g}, {h}", "fmul.d {f}, {g}, {h}", "fsub.s {f}, {g}, {h}", "fdiv.d {f}, {g}, {h}", "fmadd.d {f}, {g}, {h}, {f}",
@@ -90,8 +102,8 @@ class Maker:
         x = [f"x{rng.randrange(10, 18)}" for _ in range(3)]
         f = [f"f{rng.randrange(8)}" for _ in range(3)]
         return template.format(
-            d=x[0], a=x[1], b=x[2], i=rng.randrange(-2048, 2048), s=rng.randrange(64), h=f[2] if template in FLOAT else rng.randrange(32),
-            f=f[0], g=f[1], o=8 * rng.randrange(64), m=rng.randrange(8),
+            d=x[0], a=x[1], b=x[2], i=rng.randrange(-2048, 2048), s=rng.randrange(64),
+            h=f[2] if template in FLOAT else rng.randrange(32), f=f[0], g=f[1], o=8 * rng.randrange(64), m=rng.randrange(8),
         )  # fmt: skip
 
     def plain(self) -> list[str]:
@@ -111,7 +123,13 @@ class Maker:
 
     def walk(self) -> list[str]:
         """A load from, and a store to, the next of many pages."""
-        return ["andi x7, x5, 31", "slli x7, x7, 12", "add x7, x7, x25", f"ld x10, {8 * self.rng.randrange(8)}(x7)", "sw x11, 128(x7)"]
+        return [
+            "andi x7, x5, 31",
+            "slli x7, x7, 12",
+            "add x7, x7, x25",
+            f"ld x10, {8 * self.rng.randrange(8)}(x7)",
+            "sw x11, 128(x7)",
+        ]
 
     def atomic(self) -> list[str]:
         rng = self.rng
@@ -160,7 +178,11 @@ class Maker:
         return ["andi x7, x5, 8", "add x7, x7, x6", "ld x7, 128(x7)", "csrw satp, x7"]
 
     def csr(self) -> list[str]:
-        return [self.rng.choice(("rdtime x15", "rdinstret x16", "rdcycle x17", "csrrw x10, sscratch, x11", "csrr x12, sepc", "fence.i", "ecall"))]
+        return [
+            self.rng.choice(
+                ("rdtime x15", "rdinstret x16", "rdcycle x17", "csrrw x10, sscratch, x11", "csrr x12, sepc", "fence.i", "ecall")
+            )
+        ]
 
     def call(self) -> list[str]:
         return ["jalr x1, 0(x4)"]
@@ -172,14 +194,21 @@ class Maker:
 
     def inner(self) -> list[str]:
         n = self.rng.randrange(1 << 30)
-        return [f"li x3, {self.rng.randint(1, 9)}", f"inner{n}:", *self.plain(), *self.access(), "addi x3, x3, -1", f"bnez x3, inner{n}"]
+        return [
+            f"li x3, {self.rng.randint(1, 9)}",
+            f"inner{n}:",
+            *self.plain(),
+            *self.access(),
+            "addi x3, x3, -1",
+            f"bnez x3, inner{n}",
+        ]
 
     def loop(self) -> str:
         rng = self.rng
         self.sites = sites = rng.randint(1, 3)
         makers: tuple[Callable[[], list[str]], ...] = (
-            self.plain, self.floating, self.access, self.walk, self.atomic, self.patch, self.remap, self.switch, self.csr, self.call,
-            self.branch, self.inner,
+            self.plain, self.floating, self.access, self.walk, self.atomic, self.patch, self.remap, self.switch, self.csr,
+            self.call, self.branch, self.inner,
         )  # fmt: skip
         weights = [rng.choice((0, 1, 3)) for _ in makers]
         weights[0] += 1
@@ -264,7 +293,8 @@ class World:
         registers = {
             4: self.va(CALLEE_PAGE), 5: 0, 6: self.va(11), 8: self.va(8), 9: self.va(0), 18: self.va(ALIAS_PAGE),
             19: self.va(CHANGING_PAGE), 20: self.va(8) + 0xFF8, 21: self.va(UNMAPPED_PAGE), 22: self.va(READ_ONLY_PAGE),
-            23: self.va(DEVICE_PAGE), 24: self.va(10), 25: self.va(64), 26: self.va(TABLE_PAGE), 27: self.va(33), 28: self.va(0), 29: 0,
+            23: self.va(DEVICE_PAGE), 24: self.va(10), 25: self.va(64), 26: self.va(TABLE_PAGE), 27: self.va(33), 28: self.va(0),
+            29: 0,
         }  # fmt: skip
         for n, v in registers.items():
             twins.set(f"x{n}", v)

@@ -135,7 +135,15 @@ def test_output_is_compared() -> None:
 # -- the commands
 
 
-@pytest.mark.parametrize("command", ["boot smp --smp 2", "run hello tasks --max-steps 2M", "run disk --disk {disk} --max-steps 2M", "boot monitor --max-steps 3M"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "boot smp --smp 2",
+        "run hello tasks --max-steps 2M",
+        "run disk --disk {disk} --max-steps 2M",
+        "boot monitor --max-steps 3M",
+    ],
+)
 def test_shipped_guests_agree(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """And the run is the one without the option."""
     hashes = []
