@@ -48,7 +48,9 @@ The usual length gives the interpreter two to three seconds a run; what runs fas
 @click.option("--first-compile", is_flag=True, help="Also time compiling everything into an empty cache; takes a while.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of tables.")
 @traceback_option
-def command(parts: tuple[str, ...], rounds: int, scale: int, suite: Path | None, first_compile: bool, as_json: bool) -> int:
+def command(
+    parts: tuple[str, ...], rounds: int, scale: int, suite: Path | None, first_compile: bool, as_json: bool
+) -> int:
     """Measure speed and memory, beside QEMU and Spike where they are installed.
 
     Medians of several rounds, with the least and the greatest. Without a PART, everything is measured.

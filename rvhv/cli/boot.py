@@ -378,7 +378,9 @@ class Session(AbstractContextManager["Session"]):
         last = self.machine.trace_hash()
         return hashlib.sha256("".join([*self._hashes, last]).encode()).hexdigest() if self._hashes else last
 
-    def _show_json(self, end: End, steps: int, instructions: int, host_seconds: float, hashed: str | None, file: str) -> None:
+    def _show_json(
+        self, end: End, steps: int, instructions: int, host_seconds: float, hashed: str | None, file: str
+    ) -> None:
         import json
 
         document: dict[str, Any] = {

@@ -1,8 +1,8 @@
 """`rvhv run --config FILE.toml`: several VMs and their settings in a file.
 
-console = "tasks"          # any of run's own options: console clock host-memory max-steps seed slice tier
-[vm.tasks]
-memory = "16M"             # image (default: the VM's name), memory, disk; files are relative to this one
+    console = "tasks"          # any of run's own options: console clock host-memory max-steps seed slice tier
+    [vm.tasks]
+    memory = "16M"             # image (default: the VM's name), memory, disk; files are relative to this one
 """
 
 from __future__ import annotations

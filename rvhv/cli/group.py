@@ -57,7 +57,9 @@ class LazyGroup(click.Group):
         except BrokenPipeError as error:
             raise ReaderGone from error  # from click, which would make an exit code 1 of it
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         from difflib import get_close_matches
 
         if args and not args[0].startswith("-") and args[0] not in COMMANDS:
@@ -83,9 +85,9 @@ def rvhv(ctx: click.Context) -> None:
 
 def traceback_option(function: Function) -> Function:
     """`--traceback`; the entry reads it from the command line itself, since it must work when parsing fails too."""
-    return click.option("--traceback", is_flag=True, expose_value=False, help="On an error, also show where it came from.")(
-        function
-    )
+    return click.option(
+        "--traceback", is_flag=True, expose_value=False, help="On an error, also show where it came from."
+    )(function)
 
 
 def json_option(function: Function) -> Function:
@@ -93,9 +95,9 @@ def json_option(function: Function) -> Function:
 
 
 def color_option(function: Function) -> Function:
-    return click.option("--no-color", is_flag=True, help="No colours (also: NO_COLOR set, or output to a file or pipe).")(
-        function
-    )
+    return click.option(
+        "--no-color", is_flag=True, help="No colours (also: NO_COLOR set, or output to a file or pipe)."
+    )(function)
 
 
 def tier_option(function: Function) -> Function:

@@ -141,7 +141,9 @@ class Profile:
 
     def document(self, file: str) -> dict[str, Any]:
         """What `--json` says of it."""
-        top = [{"name": self.names[h.owner], "symbol": h.symbol, "mode": h.mode, "share": round(h.share, 6)} for h in self.top()]
+        top = [
+            {"name": self.names[h.owner], "symbol": h.symbol, "mode": h.mode, "share": round(h.share, 6)} for h in self.top()
+        ]
         return {"file": file, "every_steps": self.every, "samples": len(self.samples), "top": top}
 
 

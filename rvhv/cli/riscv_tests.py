@@ -141,7 +141,9 @@ def _crashed(path: Path, reason: str) -> Outcome:
     return Outcome(path, Result(False, reason), 0.0)
 
 
-def _run_all(tests: list[Path], timeout_steps: int, jobs: int | None, no_color: bool) -> tuple[list[Outcome], bool]:
+def _run_all(
+    tests: list[Path], timeout_steps: int, jobs: int | None, no_color: bool
+) -> tuple[list[Outcome], bool]:
     """Every outcome in the order of the tests, and whether Ctrl-C ended it early."""
     from rvhv.boot import riscv_test  # noqa: F401  (before processes are forked)
     from rvhv.cli.progress import LateBar

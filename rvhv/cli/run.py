@@ -102,7 +102,10 @@ def command(
         check_verifiable(options.get("tier"), check_fences=check_fences, profile=profile, console=options.get("console"))
     return host(
         Plan(
-            [Guest(vm.name, vm.image, memories[vm.name] or vm.memory or DEFAULT_MEMORY, disks[vm.name] or vm.disk) for vm in vms],
+            [
+                Guest(vm.name, vm.image, memories[vm.name] or vm.memory or DEFAULT_MEMORY, disks[vm.name] or vm.disk)
+                for vm in vms
+            ],
             **options,
             trace_hash=trace_hash,
             check_fences=check_fences,

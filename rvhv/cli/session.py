@@ -153,7 +153,9 @@ def host(plan: Plan, *, passed: Callable[[VM], bool] = lambda vm: not vm.failed)
         return 0 if all(passed(vm) for vm in vms) and not unfenced else FAILED
 
 
-def _twin(plan: Plan, hv: Hypervisor, images: list[Image], disks: list[DiskImage | None], stack: ExitStack) -> VerifiedHypervisor:
+def _twin(
+    plan: Plan, hv: Hypervisor, images: list[Image], disks: list[DiskImage | None], stack: ExitStack
+) -> VerifiedHypervisor:
     """The interpreted machine of --verify-jit, with the same VMs."""
     from rvhv.cli.verify import DiskTwins, VerifiedHypervisor
 
@@ -187,7 +189,9 @@ def _hypervisor(plan: Plan, tier: str | None) -> Hypervisor:
 class Typing:
     """Keys to the VM that has the keyboard."""
 
-    def __init__(self, keyboard: Keyboard, vm: VM, interrupt: Interrupt, consoles: Consoles | Transcripts) -> None:
+    def __init__(
+        self, keyboard: Keyboard, vm: VM, interrupt: Interrupt, consoles: Consoles | Transcripts
+    ) -> None:
         self._keyboard, self._vm, self._interrupt, self._consoles = keyboard, vm, interrupt, consoles
 
     def take(self, timeout: float = 0) -> bool:

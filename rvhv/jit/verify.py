@@ -1,8 +1,7 @@
-"""`--verify-jit`: the same machine twice, one in each tier, in lockstep. The first difference stops the run and says how to see it
-again.
+"""`--verify-jit`: the same machine twice, one in each tier, in lockstep; the first difference ends the run.
 
 Strides are random, from the seed, so that runs end at every place that a region has. After each one registers, CSRs, counters and
-output are compared; RAM, which takes longer, now and then and at the end.
+output are compared; RAM, which takes longer, now and then and at the end. What is said then has a command to see it again.
 """
 
 from __future__ import annotations
