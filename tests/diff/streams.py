@@ -523,7 +523,9 @@ class StreamMaker:
 # QEMU has some of the other counters, and triggers, but 7.2 no state enables; the VS-mode copies are not part of these programs
 ELSEWHERE = ("hpm", "stateen", "tdata", "tselect", "tinfo")
 READ_CSRS = tuple(
-    name for name in ISA.csrs if name not in DIFFERENT and not name.startswith("vs") and not any(part in name for part in ELSEWHERE)
+    name
+    for name in ISA.csrs
+    if name not in DIFFERENT and not name.startswith("vs") and not any(part in name for part in ELSEWHERE)
 )
 
 
