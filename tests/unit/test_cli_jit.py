@@ -198,6 +198,8 @@ def test_the_object_cache(tmp_path: Path, capsys: pytest.CaptureFixture[str], mo
 @pytest.mark.parametrize(
     ("argv", "complaint"),
     [
+        (["stat"], "no such command 'stat'"),
+        (["show", "tasks"], "SYMBOL|ADDRESS is missing; see rvhv jit show --help"),
         (["stats", "smp", "--guest", "hello"], "one too many"),
         (["stats", "smp", "--clear"], "--clear"),
         (["stats", "nothing.elf"], "no such file"),
