@@ -151,7 +151,9 @@ def _hypervisor(plan: Plan) -> Hypervisor:
     from rvhv import Hypervisor
     from rvhv.hv.sizes import MemoryShort, memory_size, show_size
 
-    options: dict[str, Any] = {"clock": plan.clock, "seed": plan.seed, "tier": plan.tier}
+    options: dict[str, Any] = {"clock": plan.clock, "seed": plan.seed}
+    if plan.tier is not None:
+        options["tier"] = plan.tier
     if plan.check_fences:
         options["check_fences"] = True
     if plan.slice_steps is not None:
