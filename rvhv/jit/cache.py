@@ -128,7 +128,10 @@ class ObjectCache:
         for _, size, path in files:
             if total <= self.most // 4 * 3:
                 return
-            path.unlink(missing_ok=True)
+            try:
+                path.unlink(missing_ok=True)
+            except OSError:
+                continue  # not ours
             total -= size
 
     def clear(self) -> int:

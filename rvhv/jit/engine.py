@@ -42,6 +42,7 @@ EAGER_SAMPLE_STEPS = 64
 WORTH_A_WORKER = 6  # places that are hot before a process is started
 MOST_CODE = 64 << 20  # bytes of regions that are kept
 MOST_OF_A_FRAME = 64  # translations of a frame's code: one that changes all the time is left to the interpreter
+MOST_VARIANTS = 64  # regions that start alike, which are looked at when one is wanted
 MOST_STARTS = 64  # of one region
 # at this translation of a frame all of its hot code becomes one region, of so many instructions
 UNITED: dict[int, int] = {}
@@ -109,7 +110,7 @@ class FrameCode:
     hints: set[int] = field(default_factory=set)  # wanted: chunks ended there
     known: set[int] = field(default_factory=set)  # starts that were ever wanted
     entries: set[int] = field(default_factory=set)  # of regions that were installed
-    covered: list[tuple[int, int]] = field(default_factory=list)  # by these
+    installed: dict[int, Loaded] = field(default_factory=dict)  # by address; stores may have dropped them since
     specs: list[Spec] = field(default_factory=list)  # of the jobs that were done
     recalled: bool = False  # earlier runs were asked for theirs
     translations: int = 0
@@ -139,6 +140,7 @@ class Engine:
         self.statistics = Statistics()
         self.harts: list[HartPart] = []
         self._by_entry: dict[tuple[int, bytes], list[Loaded]] = {}
+        self._bytes_kept = 0  # of the code of these
         self._frames: dict[int, FrameCode] = {}
         self._wanted: dict[int, FrameCode] = {}  # those with starts or hints
         self._asked: Job | None = None
@@ -180,6 +182,8 @@ class Engine:
             return
         if self._early < WORTH_A_WORKER:
             return
+        if self._worker is not None and self._worker.dead:
+            self._give_up("its process ended")
         while self._worker is not None and (result := self._worker.take()) is not None:
             assert self._asked is not None
             job, self._asked = self._asked, None
@@ -215,7 +219,7 @@ class Engine:
             code = self._frames.setdefault(frame, FrameCode())
             if not code.recalled:
                 self._recall(hart, frame, code)
-            if place & WANTED_SAMPLED and any(start <= offset < end for start, end in code.covered):
+            if place & WANTED_SAMPLED and self._covers(frame, code, offset):
                 self._cool(frame, (offset,))  # it runs there on its way to where a region can be entered
                 continue
             if self._reuse(hart, frame, offset):
@@ -225,6 +229,22 @@ class Engine:
                 continue
             (code.hints if place & WANTED_SAMPLED else code.starts).add(offset)
             self._wanted[frame] = code
+
+    def _entries(self, frame: int) -> int | None:
+        """Where the words about entering the frame's code begin; None: none of it is decoded."""
+        page = self.memory.frames.view[frame * FRAME_WORDS + FRAME_CODE]
+        return CODE_ENTRIES + (page - 1) * CODE_STRIDE if page else None
+
+    def _covers(self, frame: int, code: FrameCode, offset: int) -> bool:
+        """Whether a region that no store has dropped was made from the instruction at `offset`."""
+        base, words = self._entries(frame), self.memory.code.view
+        found = False
+        for address, loaded in list(code.installed.items()):
+            if base is None or not any(words[base + entry // 2] == address for entry in loaded.result.entries):
+                del code.installed[address]
+            elif any(start <= offset < start + len(data) for start, data in loaded.result.ranges):
+                found = True
+        return found
 
     def _recall(self, hart: HartPart, frame: int, code: FrameCode) -> None:
         """Install what an earlier run translated of this page."""
@@ -248,7 +268,7 @@ class Engine:
     def _reuse(self, hart: HartPart, frame: int, offset: int) -> bool:
         """Install a region that is known already, if the bytes of this frame are those it was made from."""
         first = self._bytes(frame, offset, min(4, PAGE - offset))
-        for loaded in reversed(self._by_entry.get((offset, first), ())):
+        for loaded in reversed(self._by_entry.get((offset, first), [])[-MOST_VARIANTS:]):
             if self._matches(frame, loaded.result):
                 self.statistics.reused += 1
                 self._enter(hart, frame, loaded)
@@ -275,14 +295,12 @@ class Engine:
 
     def _cool(self, frame: int, offsets: Iterable[int]) -> None:
         """What was not made an entry may become hot again."""
-        frames, code = self.memory.frames.view, self.memory.code.view
-        page = frames[frame * FRAME_WORDS + FRAME_CODE]
-        if not page:
+        base, words = self._entries(frame), self.memory.code.view
+        if base is None:
             return
-        base = CODE_ENTRIES + (page - 1) * CODE_STRIDE
         for offset in offsets:
-            if code[base + offset // 2] < LEAST_ENTRY:
-                code[base + offset // 2] = 0
+            if words[base + offset // 2] < LEAST_ENTRY:
+                words[base + offset // 2] = 0
 
     def _finish(self, hart: HartPart, job: Job, result: Result) -> None:
         self._install(hart, result)
@@ -305,8 +323,9 @@ class Engine:
         statistics.from_cache += result.cached
         statistics.instructions += result.instructions
         statistics.code_bytes += len(result.code)
-        if sum(len(x.result.code) for xs in self._by_entry.values() for x in xs[:1]) > MOST_CODE:
+        if self._bytes_kept + len(result.code) > MOST_CODE:
             self._drop_all()
+        self._bytes_kept += len(result.code)
         loaded = self._load(result)
         for entry in result.entries:
             first = next(data[entry - at :][:4] for at, data in result.ranges if at <= entry < at + len(data))
@@ -327,7 +346,7 @@ class Engine:
         self.statistics.installs += 1
         code = self._frames.setdefault(frame, FrameCode())
         code.entries.update(loaded.result.entries)
-        code.covered += [(start, start + len(data)) for start, data in loaded.result.ranges]
+        code.installed[loaded.address] = loaded
         hart.operate(Op.COVER, frame, loaded.result.cover)
         for entry in loaded.result.entries:
             hart.operate(Op.INSTALL, frame * PAGE + entry, loaded.address)
@@ -337,11 +356,14 @@ class Engine:
         for hart in self.harts:
             hart.flush()
         self._by_entry.clear()
+        self._bytes_kept = 0
+        for code in self._frames.values():
+            code.installed.clear()
 
     # -- the worker
 
     def _start_worker(self) -> None:
-        from rvhv.jit.worker import NoWorker, Worker
+        from rvhv.jit.worker import Worker
 
         ready = weakref.WeakMethod(self._ready)  # the worker's thread keeps no engine, and no guests' memory, alive
 
@@ -352,9 +374,15 @@ class Engine:
         try:
             self._worker = Worker(tell)
         except OSError as error:
-            log.warning("no process for the translator (%s): guests are interpreted", error)
-            self._worker = NoWorker()
+            self._give_up(str(error))
+            return
         self._end_worker = weakref.finalize(self, self._worker.close)
+
+    def _give_up(self, why: str) -> None:
+        """What is translated stays; the rest is interpreted from now on."""
+        log.warning("no process for the translator (%s): guests are interpreted", why)
+        self._asked = None
+        self.close()
 
     def _ready(self) -> None:
         """From the worker's thread: a result has come."""

@@ -24,7 +24,8 @@ if sys.platform == "win32":
 
 
 class Worker:
-    """The other end, in the process of the guests. `ready()` is called from a thread when a result has come."""
+    """The other end, in the process of the guests. `ready()` is called from a thread when a result has come, or when none will
+    any more: then it is `dead`."""
 
     def __init__(self, ready: Callable[[], None]) -> None:
         environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
@@ -37,19 +38,19 @@ class Worker:
         )
         self._results: deque[Result | None] = deque()
         self._ready = ready
-        self._dead = False
+        self.dead = False
         self._thread = threading.Thread(target=self._read, name="rvhv-translator", daemon=True)
         self._thread.start()
 
     def send(self, job: Job) -> None:
-        if self._dead:
+        if self.dead:
             return
         assert self._process.stdin is not None
         try:
             pickle.dump(job, self._process.stdin, pickle.HIGHEST_PROTOCOL)
             self._process.stdin.flush()
-        except OSError:
-            self._dead = True
+        except (OSError, ValueError):
+            self.dead = True
 
     def take(self) -> Result | None:
         """The next result, if there is one."""
@@ -62,11 +63,12 @@ class Worker:
                 self._results.append(pickle.load(self._process.stdout))
                 self._ready()
         except (EOFError, OSError, pickle.UnpicklingError, ValueError):
-            self._dead = True
+            self.dead = True
+            self._ready()
 
     def close(self) -> None:
         """End the process; from any thread, the collector's too."""
-        self._dead = True
+        self.dead = True
         assert self._process.stdin is not None and self._process.stdout is not None
         try:
             self._process.stdin.close()
@@ -81,6 +83,8 @@ class Worker:
 
 class NoWorker:
     """Stands in where no process can be started: nothing is ever ready."""
+
+    dead = False
 
     def send(self, job: Job) -> None: ...
 

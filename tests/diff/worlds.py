@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from rvhv.core.registry import ISA
 from rvhv.core.stop_table import Access, Space
-from rvhv.cpu.state import SLOT
+from rvhv.cpu.state import CODE_ENTRIES, CODE_STRIDE, HEAT_WANTED, LEAST_ENTRY, SLOT
 from rvhv.isa.render.asm import Assembler
 from tests.diff.states import value
 from tests.diff.twins import FS_DIRTY, RAM_START, Twins
@@ -90,8 +90,8 @@ class Maker:
         x = [f"x{rng.randrange(10, 18)}" for _ in range(3)]
         f = [f"f{rng.randrange(8)}" for _ in range(3)]
         return template.format(
-            d=x[0], a=x[1], b=x[2], i=rng.randrange(-2048, 2048), s=rng.randrange(64), h=rng.randrange(32) if "f}" not in template
-            else f[2], f=f[0], g=f[1], o=8 * rng.randrange(64), m=rng.randrange(8),
+            d=x[0], a=x[1], b=x[2], i=rng.randrange(-2048, 2048), s=rng.randrange(64), h=f[2] if template in FLOAT else rng.randrange(32),
+            f=f[0], g=f[1], o=8 * rng.randrange(64), m=rng.randrange(8),
         )  # fmt: skip
 
     def plain(self) -> list[str]:
@@ -183,7 +183,13 @@ class Maker:
         )  # fmt: skip
         weights = [rng.choice((0, 1, 3)) for _ in makers]
         weights[0] += 1
-        parts = [maker() for maker in rng.choices(makers, weights, k=rng.randint(6, 14))]
+        parts = []
+        for maker in rng.choices(makers, weights, k=rng.randint(6, 14)):
+            part = maker()
+            if maker in (self.patch, self.remap, self.switch) and rng.random() < 0.7:  # seldom, so that regions live
+                n = rng.randrange(1 << 30)
+                part = [f"andi x7, x5, {rng.choice((0x3C, 0xFC, 0x7FC))}", f"bnez x7, seldom{n}", *part, f"seldom{n}:"]
+            parts.append(part)
         self.sites = 0
         for _ in range(sites):
             parts.insert(rng.randrange(len(parts) + 1), self.site())
@@ -200,7 +206,7 @@ class World:
     def __init__(self, rng: random.Random, *, floats: bool = False, harts: int = 1) -> None:
         self.rng = rng
         self.mode = rng.choice(("M", "S", "VS"))
-        self.twins = Twins(SIZE, tlb_bits=rng.choice((0, 1, 2, 3, 5, 8)), harts=harts, sample=rng.choice((0, 64, 1000)))
+        self.twins = Twins(SIZE, tlb_bits=rng.choice((0, 1, 2, 3, 5, 8)), harts=harts, sample=rng.choice((0, 16, 64, 1000)))
         maker = Maker(rng, floats, self.mode != "M")
         self.source = maker.loop()
         self.image = ASM.image(self.source, frame(CODE))
@@ -298,10 +304,17 @@ class World:
         labels = [address - frame(CODE) for name, address in self.image.symbols.items()]
         self.twins.translate(frame(CODE), sorted({0, self.rng.choice(labels)}))
 
+    def ripen(self) -> None:
+        """Have everything be nearly hot: what leaves a region is translated at once."""
+        code = self.twins.memories[1].code.view
+        for at in range(CODE_ENTRIES, CODE_ENTRIES + 4 * CODE_STRIDE):
+            if code[at] < LEAST_ENTRY and at % CODE_STRIDE < PAGE // 2:
+                code[at] = HEAT_WANTED - 1
+
     def disturb(self) -> None:
         """One of the things that may happen to a machine between two steps."""
         twins, rng = self.twins, self.rng
-        kind = rng.randrange(8)
+        kind = rng.randrange(9)
         if kind == 0:
             twins.flush()
         elif kind == 1:  # Python patches code
@@ -320,6 +333,8 @@ class World:
                 hart.state[SLOT["clock"]] += step
         elif kind == 5:
             self.translate()
+        elif kind == 6:
+            self.ripen()
         else:
             now = twins.plain.state[SLOT["clock"]] // 100
             twins.write_csr("stimecmp", now + rng.choice((0, 1, 2, 1 << 30)))

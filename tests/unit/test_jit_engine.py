@@ -1,0 +1,364 @@
+"""The translator's engine: what becomes of a run when its process, its cache or the guest misbehaves."""
+
+from __future__ import annotations
+
+import errno
+import gc
+import logging
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rvhv.core.memory import PAGE, Memory
+from rvhv.core.registry import ISA
+from rvhv.cpu.state import CODE_ENTRIES, LEAST_ENTRY, SLOT
+from rvhv.hart import Hart
+from rvhv.isa.render.asm import Assembler
+from rvhv.jit import cache, engine, worker
+from rvhv.jit.cache import MAGIC, ObjectCache
+from rvhv.jit.engine import Engine
+from rvhv.jit.job import Job
+from rvhv.jit.work import work
+
+BASE = 0x8000_0000
+ASM = Assembler(ISA)
+LOOP = ASM.program("loop: addi x5, x5, 1; xor x6, x6, x5; j loop", BASE)
+STEPS = 400_000
+PATIENCE = 30  # seconds until a process must have answered
+
+
+def make_hart(tier: str, code: bytes = LOOP, size: int = 64 * PAGE) -> Hart:
+    memory = Memory(size, BASE)
+    memory.write(BASE, code)
+    hart = Hart(memory, tier=tier)
+    hart.open_pmp()
+    return hart
+
+
+def engine_of(hart: Hart) -> Engine:
+    assert hart.engine is not None
+    return hart.engine
+
+
+def region_steps(hart: Hart) -> int:
+    return hart.state[SLOT["region_steps"]]
+
+
+def registers(hart: Hart) -> list[int]:
+    return list(hart.state[:32]) + [hart.state[SLOT["pc"]], hart.state[SLOT["steps"]]]
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Objects go to a folder of the test's own; the machine itself is where it ever is."""
+    folder = tmp_path / "regions"
+    monkeypatch.setattr(cache, "cache_folder", lambda: tmp_path)
+    return folder
+
+
+@pytest.fixture
+def eager(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A process is worth it at once."""
+    monkeypatch.setattr(engine, "WORTH_A_WORKER", 1)
+    yield
+    gc.collect()
+
+
+def run_until(hart: Hart, condition: str) -> bool:
+    """Run until regions run ("regions") or the worker was given up ("dead")."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        hart.run(STEPS)
+        if region_steps(hart) if condition == "regions" else isinstance(engine_of(hart)._worker, worker.NoWorker):
+            return True
+    return False
+
+
+# -- the process
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_worker_that_is_killed(caplog: pytest.LogCaptureFixture) -> None:
+    """The guest goes on, with what is translated already and the interpreter; it is said once."""
+    hart, plain = make_hart("auto"), make_hart("interp")
+    assert run_until(hart, "regions")
+    with caplog.at_level(logging.WARNING):
+        os.kill(engine_of(hart)._worker._process.pid, signal.SIGKILL)
+        assert run_until(hart, "dead")
+        for _ in range(5):  # more that is hot, and nobody to ask
+            hart.memory.write(BASE + 0x100, LOOP)
+            hart.run(STEPS)
+    assert [r.message for r in caplog.records] == ["no process for the translator (its process ended): guests are interpreted"]
+    steps = hart.state[SLOT["steps"]]
+    plain.memory.write(BASE + 0x100, LOOP)
+    plain.run(steps)
+    assert registers(plain) == registers(hart)
+
+
+@pytest.mark.usefixtures("eager")
+def test_no_process_can_be_started(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    def refuse(*args: object, **options: object) -> None:
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    hart, plain = make_hart("auto"), make_hart("interp")
+    with caplog.at_level(logging.WARNING):
+        for _ in range(5):
+            assert hart.run(STEPS) == plain.run(STEPS)
+    assert registers(hart) == registers(plain)
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_machine_that_is_gone_leaves_no_process() -> None:
+    hart = make_hart("auto")
+    assert run_until(hart, "regions")
+    process = engine_of(hart)._worker._process
+    del hart
+    gc.collect()
+    assert process.poll() is not None
+
+
+@pytest.mark.usefixtures("eager")
+def test_the_worker_makes_what_the_process_itself_makes() -> None:
+    """Tier auto in the end runs the loop in regions, and with the interpreter's result."""
+    hart, plain = make_hart("auto"), make_hart("interp")
+    assert run_until(hart, "regions")
+    plain.run(hart.state[SLOT["steps"]])
+    assert registers(hart) == registers(plain)
+
+
+# -- guests that mean harm
+
+
+def test_code_that_is_rewritten_in_a_loop_is_left_to_the_interpreter() -> None:
+    source = """
+        la x8, site
+        lw x9, 0(x8)
+        li x12, 0x100000
+    again:
+        add x9, x9, x12
+        sw x9, 0(x8)
+        li x11, 40
+    inner:
+        addi x11, x11, -1
+    site:
+        addi x10, x10, 1
+        bnez x11, inner
+        j again
+    """
+    hart = make_hart("jit", ASM.program(source, BASE))
+    made = engine_of(hart)
+    hart.run(1_500_000)
+    assert made.statistics.regions <= engine.MOST_OF_A_FRAME + 1
+    first = made.statistics.regions, len(made._frames)
+    hart.run(500_000)
+    assert (made.statistics.regions, len(made._frames)) == first
+
+
+def test_versions_that_alternate_take_no_more_memory() -> None:
+    """Regions are found again by their bytes; the engine's books do not grow with each time."""
+    hart = make_hart("jit")
+    other = ASM.program("loop: addi x5, x5, 2; xor x6, x6, x5; j loop", BASE)
+
+    def alternate(times: int) -> None:
+        for i in range(times):
+            hart.memory.write(BASE, (LOOP, other)[i % 2])
+            hart.run(5_000)
+
+    alternate(6)
+    made = engine_of(hart)
+    regions, installs = made.statistics.regions, made.statistics.installs
+    alternate(60)
+    assert made.statistics.regions == regions
+    assert made.statistics.installs > installs + 30
+    assert len(made._frames[0].installed) <= regions
+
+
+def test_patched_code_is_translated_again() -> None:
+    """Once a store has dropped a region its place counts as any other that is hot."""
+    hart = make_hart("jit")
+    hart.run(5_000)
+    assert region_steps(hart)
+    hart.memory.write(BASE, ASM.program("loop: addi x5, x5, 2; xor x6, x6, x5; j loop", BASE))
+    before = region_steps(hart)
+    hart.run(10_000)
+    assert region_steps(hart) > before + 5_000
+
+
+def test_memory_for_code_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frame after frame of code that starts alike and goes on differently."""
+    monkeypatch.setattr(engine, "MOST_CODE", 30_000)
+    hart = make_hart("jit", b"\0\0")
+    made = engine_of(hart)
+    most = 0
+    for i in range(40):
+        hart.memory.write(BASE + i * PAGE, ASM.program(f"loop: addi x5, x5, 1; xori x6, x6, {i}; j loop", BASE))
+        hart.state[SLOT["pc"]] = BASE + i * PAGE
+        hart.run(2_000)
+        kept = {id(x): len(x.result.code) for xs in made._by_entry.values() for x in xs}
+        kept |= {id(x): len(x.result.code) for code in made._frames.values() for x in code.installed.values()}
+        most = max(most, sum(kept.values()))
+    assert made.statistics.regions == 40
+    assert 0 < most <= 30_000
+    # what was given up comes again, and runs
+    hart.state[SLOT["pc"]] = BASE
+    before = region_steps(hart)
+    hart.run(5_000)
+    assert region_steps(hart) > before
+
+
+def test_data_as_code_and_nothing_but_branches() -> None:
+    """A jump to random bytes, and pages full of branches that go everywhere: the same end as interpreted, and it takes no time."""
+    rng = random.Random(5)
+    hart, plain = make_hart("jit"), make_hart("interp")
+    branches = b"".join(
+        ASM.assemble(f"{rng.choice(('beq', 'bne', 'bltu'))} x{rng.randrange(5, 9)}, x{rng.randrange(5, 9)}, {rng.randrange(-200, 200) * 4}")
+        .to_bytes(4, "little")
+        for _ in range(6 * PAGE // 4)
+    )  # fmt: skip
+    noise = rng.randbytes(2 * PAGE)
+    began = time.process_time()
+    for h in (hart, plain):
+        h.memory.write(BASE + PAGE, branches)
+        h.memory.write(BASE + 8 * PAGE, noise)
+        h.write_csr("mtvec", BASE)
+        draw = random.Random(6)
+        for _ in range(60):
+            h.state[SLOT["traps_in_a_row"]] = 0
+            h.state[SLOT["pc"]] = BASE + PAGE + 4 * draw.randrange(6 * PAGE // 4)
+            for n in range(5, 9):
+                h.state[n] = draw.choice((0, 1, 1 << 63))
+            h.run(draw.randrange(500))
+            h.state[SLOT["pc"]] = BASE + 8 * PAGE + 2 * draw.randrange(PAGE)
+            h.run(200)
+    assert registers(hart) == registers(plain)
+    assert engine_of(hart).statistics.regions <= 9 * engine.MOST_OF_A_FRAME
+    assert time.process_time() - began < 20
+
+
+# -- the cache of objects
+
+JOB = Job(1, 0, LOOP.ljust(PAGE, b"\0"), (0,), 8)
+
+
+def test_an_object_is_found_again(own_cache: Path) -> None:
+    first = work(JOB, ObjectCache())
+    second = work(JOB, ObjectCache())
+    assert (first.cached, second.cached) == (False, True)
+    assert first.code == second.code
+    assert not work(Job(2, 0, JOB.page, (0,), 3), ObjectCache()).cached  # of other TLBs
+
+
+@pytest.mark.parametrize("damage", ["empty", "truncated", "bit", "foreign", "folder"])
+def test_damage_counts_as_absent(own_cache: Path, damage: str) -> None:
+    good = work(JOB, ObjectCache()).code
+    (path,) = [p for p in own_cache.glob("*/*") if p.is_file()]
+    data = path.read_bytes()
+    path.unlink()
+    if damage == "folder":
+        path.mkdir()
+    else:
+        flipped = data[:-9] + bytes([data[-9] ^ 1]) + data[-8:]
+        path.write_bytes({"empty": b"", "truncated": data[:-100], "bit": flipped, "foreign": MAGIC + os.urandom(5000)}[damage])
+    again = work(JOB, ObjectCache())
+    assert (again.code, again.cached) == (good, False)
+    if damage != "folder":
+        assert work(JOB, ObjectCache()).cached  # it was written anew
+
+
+def test_a_folder_that_is_not_ours(tmp_path: Path) -> None:
+    """Even root cannot write there: a file is in the way."""
+    (tmp_path / "file").write_text("")
+    objects = ObjectCache(tmp_path / "file" / "regions")
+    result = work(JOB, objects)
+    assert result.code
+    assert "cannot be kept" in result.warning
+    assert work(JOB, objects).warning == result.warning
+
+
+def test_a_full_disk(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(cache.os, "replace", full)
+    result = work(JOB, ObjectCache())
+    assert result.code
+    assert "No space left" in result.warning
+    assert not [p for p in own_cache.glob("*/*") if p.is_file()]
+
+
+def test_the_warning_is_given_once(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    hart = make_hart("jit")
+    made = engine_of(hart)
+    monkeypatch.setattr("rvhv.jit.work.work", lambda job: work(job, ObjectCache(Path(__file__) / "regions")))
+    with caplog.at_level(logging.WARNING):
+        for i in range(3):
+            hart.memory.write(BASE, ASM.program(f"loop: addi x5, x5, {i}; xor x6, x6, x5; j loop", BASE))
+            hart.run(5_000)
+    assert made.statistics.regions >= 2
+    assert len(caplog.records) == 1
+
+
+def test_its_size_is_bounded(own_cache: Path) -> None:
+    objects = ObjectCache(most=10_000)
+    for i in range(40):
+        objects.put(f"{i:040x}", bytes(1000))
+        path = objects._path(f"{i:040x}")
+        os.utime(path, (i, i))
+    objects.prune()
+    left = sorted(int(p.parent.name + p.name, 16) for _, _, p in objects.files())
+    assert sum(size for _, size, _ in objects.files()) <= 10_000
+    assert left == list(range(40 - len(left), 40))  # the last used
+    assert objects.get(f"{39:040x}") == bytes(1000)
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from rvhv.jit.cache import ObjectCache
+objects = ObjectCache(Path(sys.argv[1]), most=60_000)
+wrong = 0
+for i in range(400):
+    name = f"{i % 20:040x}"
+    code = objects.get(name)
+    wrong += code is not None and code != bytes([i % 20]) * 5000
+    objects.put(name, bytes([i % 20]) * 5000)
+    if i % 50 == 0:
+        objects.prune()
+sys.exit(wrong or bool(objects.warning))
+"""
+
+
+def test_two_processes_at_once(tmp_path: Path, root: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    command = [sys.executable, "-c", WRITER, str(tmp_path)]
+    processes = [subprocess.Popen(command, env=environment) for _ in range(2)]
+    assert [p.wait(timeout=60) for p in processes] == [0, 0]
+    assert not list(tmp_path.glob("*/*.tmp"))
+
+
+def test_what_cannot_be_removed_is_no_failure(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    objects = ObjectCache(most=10)
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    objects.put("0" * 40, bytes(100))
+    assert objects.get("0" * 40) == bytes(100)
+
+
+def test_entries_are_addresses_or_heat() -> None:
+    """What the engine and the machine agree on: below LEAST_ENTRY a word is no address."""
+    hart = make_hart("jit")
+    hart.run(5_000)
+    words = [w for w in hart.memory.code.view[CODE_ENTRIES : CODE_ENTRIES + PAGE // 2] if w]
+    assert any(w >= LEAST_ENTRY for w in words)
