@@ -25,7 +25,7 @@ from rvhv.jit import cache, engine, worker
 from rvhv.jit.cache import MAGIC, ObjectCache
 from rvhv.jit.engine import Engine
 from rvhv.jit.job import Job
-from rvhv.jit.work import work
+from rvhv.jit.work import find, work
 
 BASE = 0x8000_0000
 ASM = Assembler(ISA)
@@ -84,7 +84,7 @@ def run_until(hart: Hart, condition: str) -> bool:
 # -- the process
 
 
-@pytest.mark.usefixtures("eager")
+@pytest.mark.usefixtures("eager", "own_cache")
 def test_a_worker_that_is_killed(caplog: pytest.LogCaptureFixture) -> None:
     """The guest goes on, with what is translated already and the interpreter; it is said once."""
     hart, plain = make_hart("auto"), make_hart("interp")
@@ -102,7 +102,7 @@ def test_a_worker_that_is_killed(caplog: pytest.LogCaptureFixture) -> None:
     assert registers(plain) == registers(hart)
 
 
-@pytest.mark.usefixtures("eager")
+@pytest.mark.usefixtures("eager", "own_cache")
 def test_no_process_can_be_started(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     def refuse(*args: object, **options: object) -> None:
         raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
@@ -116,7 +116,7 @@ def test_no_process_can_be_started(monkeypatch: pytest.MonkeyPatch, caplog: pyte
     assert len(caplog.records) == 1
 
 
-@pytest.mark.usefixtures("eager")
+@pytest.mark.usefixtures("eager", "own_cache")
 def test_a_machine_that_is_gone_leaves_no_process() -> None:
     hart = make_hart("auto")
     assert run_until(hart, "regions")
@@ -126,7 +126,7 @@ def test_a_machine_that_is_gone_leaves_no_process() -> None:
     assert process.poll() is not None
 
 
-@pytest.mark.usefixtures("eager")
+@pytest.mark.usefixtures("eager", "own_cache")
 def test_the_worker_makes_what_the_process_itself_makes() -> None:
     """Tier auto in the end runs the loop in regions, and with the interpreter's result."""
     hart, plain = make_hart("auto"), make_hart("interp")
@@ -250,11 +250,13 @@ JOB = Job(1, 0, LOOP.ljust(PAGE, b"\0"), (0,), 8)
 
 
 def test_an_object_is_found_again(own_cache: Path) -> None:
+    assert find(JOB, ObjectCache()) is None
     first = work(JOB, ObjectCache())
-    second = work(JOB, ObjectCache())
-    assert (first.cached, second.cached) == (False, True)
-    assert first.code == second.code
-    assert not work(Job(2, 0, JOB.page, (0,), 3), ObjectCache()).cached  # of other TLBs
+    second = find(JOB, ObjectCache())
+    assert second is not None
+    assert (second.code, second.ranges, second.cached) == (first.code, first.ranges, True)
+    assert find(Job(2, 0, JOB.page, (0,), 3), ObjectCache()) is None  # of other TLBs
+    assert find(Job(3, 0, JOB.page[:4] + JOB.page, (0,), 8), ObjectCache()) is None  # of other bytes
 
 
 @pytest.mark.parametrize("damage", ["empty", "truncated", "bit", "foreign", "folder"])
@@ -268,10 +270,9 @@ def test_damage_counts_as_absent(own_cache: Path, damage: str) -> None:
     else:
         flipped = data[:-9] + bytes([data[-9] ^ 1]) + data[-8:]
         path.write_bytes({"empty": b"", "truncated": data[:-100], "bit": flipped, "foreign": MAGIC + os.urandom(5000)}[damage])
-    again = work(JOB, ObjectCache())
-    assert (again.code, again.cached) == (good, False)
-    if damage != "folder":
-        assert work(JOB, ObjectCache()).cached  # it was written anew
+    assert find(JOB, ObjectCache()) is None
+    assert work(JOB, ObjectCache()).code == good
+    assert (find(JOB, ObjectCache()) is None) == (damage == "folder")  # else it was written anew
 
 
 def test_a_folder_that_is_not_ours(tmp_path: Path) -> None:
