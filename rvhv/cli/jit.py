@@ -21,12 +21,16 @@ rvhv jit show tasks user_fibonacci
 rvhv jit show kernel.elf 0x80201a40 --host"""
 
 
-@click.group("jit")
-def command() -> None:
+@click.group("jit", invoke_without_command=True, short_help="What the translator did in a run, and what it makes of code.")
+@traceback_option
+@click.pass_context
+def command(ctx: click.Context) -> None:
     """A look inside the translator: what it did in a run, and what it makes of code."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
-@command.command("stats", epilog=STATS_EPILOG)
+@command.command("stats", epilog=STATS_EPILOG, short_help="What was translated in a run, or what is in the cache.")
 @click.argument("image", required=False, type=str)
 @click.option("--guest", "guests", metavar="GUEST", multiple=True, type=GuestType(), help="Host a guest in a VM instead, as run.")
 @click.option("--max-steps", metavar="STEPS", type=STEPS, help="Stop after so many steps: 1000, 50M.")
@@ -82,7 +86,7 @@ def stats(
     return jit_stats.show_report(report, as_json=as_json, no_color=no_color)
 
 
-@command.command("show", epilog=SHOW_EPILOG)
+@command.command("show", epilog=SHOW_EPILOG, short_help="Guest code, LLVM assembly and host code of a region.")
 @click.argument("image", type=str)
 @click.argument("where", metavar="SYMBOL|ADDRESS")
 @click.option("--ir", is_flag=True, help="LLVM assembly, and not the host's unless --host.")

@@ -68,10 +68,10 @@ class Profile:
         self._regions = 0  # steps in regions until then
 
     def watch(self, harts: Sequence[Hart]) -> None:
-        """Harts that are new: budgets become shorter than the chunks by which the translator finds hot code."""
+        """Harts that are new. The translator finds hot code by whole chunks, and budgets become shorter than its own."""
         self._regions = 0
         for hart in harts:
-            hart.state[SAMPLE] = min(hart.state[SAMPLE], self.every)
+            hart.state[SAMPLE] = min(hart.state[SAMPLE], self.every // 2)
 
     def run(self, go: Callable[[int], int], budget: int, steps: int, look: Callable[[], tuple[int, memoryview, int]]) -> None:
         """Make `budget` steps by `go`, which returns those it made, fewer when there is something else to do; `steps` were made

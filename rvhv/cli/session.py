@@ -170,7 +170,9 @@ def _hypervisor(plan: Plan, tier: str | None) -> Hypervisor:
     from rvhv import Hypervisor
     from rvhv.hv.sizes import MemoryShort, memory_size, show_size
 
-    options: dict[str, Any] = {"clock": plan.clock, "seed": plan.seed, "tier": tier}
+    options: dict[str, Any] = {"clock": plan.clock, "seed": plan.seed}
+    if tier is not None:
+        options["tier"] = tier
     if plan.check_fences:
         options["check_fences"] = True
     if plan.slice_steps is not None:

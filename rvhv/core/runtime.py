@@ -45,11 +45,13 @@ from rvhv.cpu.slots import (
     HEAT_SAMPLE,
     LEFT,
     MMIO_ANSWER,
+    NEXT_SAMPLE,
     NO_TAG,
     PC,
     REGION_STEPS,
     RUN_END,
     SAMPLE,
+    SAMPLED_STEPS,
     STEPS,
     STOP_KIND,
     STOP_PC,
@@ -133,7 +135,10 @@ def make_entry(interpret: Any, csr_read: Any, csr_write: Any) -> Any:
             # where the host stopped one instruction passes, and only one
             left = U1 if st[FETCH_ONCE] | st[STOPPED] != U0 else min(left, steps_to_timer(st))
             if st[SAMPLE] != U0:
-                left = min(left, st[SAMPLE])
+                if st[STEPS] >= st[NEXT_SAMPLE]:
+                    st[NEXT_SAMPLE] = st[STEPS] + st[SAMPLE]
+                    st[SAMPLED_STEPS] = st[REGION_STEPS]
+                left = min(left, st[NEXT_SAMPLE] - st[STEPS])
             if st[STOPS_SEEN] != st[STOPS_EPOCH]:
                 if arm(st):
                     reset_code(st, fr, code)
@@ -141,7 +146,6 @@ def make_entry(interpret: Any, csr_read: Any, csr_write: Any) -> Any:
             select_bank(st)
             st[CHUNK] = left
             st[LEFT] = left
-            translated = st[REGION_STEPS]
             fault = interpret(st, ram, fr, code, tab)
             remaining = st[LEFT]
             if remaining != left:
@@ -151,7 +155,7 @@ def make_entry(interpret: Any, csr_read: Any, csr_write: Any) -> Any:
             if st[FETCH_ONCE] != U0:
                 st[FETCH_ONCE] = U0
                 flush_all(st)
-            if fault == FAULT_NONE and left == st[SAMPLE] and (st[REGION_STEPS] - translated) << U1 < left:
+            if st[SAMPLE] != U0 and st[STEPS] >= st[NEXT_SAMPLE] and (st[REGION_STEPS] - st[SAMPLED_STEPS]) << U1 < st[SAMPLE]:
                 heat(st, code, st[PC], HEAT_SAMPLE, WANTED_SAMPLED)
             if fault == FAULT_CROSS and remaining != U0:
                 fault = fetch_page(st, ram, fr, code, st[PC])

@@ -77,6 +77,8 @@ HART_NAMES = (
     # translated regions: addresses of the context, of this state and of RAM, and of the door to `rvhv.core.assist`
     *"context_address state_address ram_address assist".split(),
     "sample",  # steps after which the run loop looks where pc is; 0: nothing is translated
+    # value of `steps` when it looks next; value of `region_steps` when it looked last
+    *"next_sample sampled_steps".split(),
     "wanted",  # number of entries in the ring of code that is hot
     "run_end",  # value of `steps` at which run() is over
     "cover",  # the lines of the region that is being installed

@@ -33,7 +33,7 @@ ROWS = [row for row in rows(ISA) if not any(getattr(e, "via", "data") != "data" 
 BATCH = 24  # words in one region
 
 
-@pytest.mark.parametrize("batch", [ROWS[i::20] for i in range(20)], ids=str)
+@pytest.mark.parametrize("batch", [ROWS[i::20] for i in range(20)], ids=lambda batch: batch[0].name)
 def test_rows(batch: list[Row]) -> None:
     """Every row, alone, from random states: any mode of rounding, floating point on and off."""
     rng = rng_for("tiers", batch[0].name)

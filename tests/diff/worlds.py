@@ -72,9 +72,9 @@ timer:
 """
 ALU = (
     "add {d}, {a}, {b}", "sub {d}, {a}, {b}", "xor {d}, {a}, {b}", "addw {d}, {a}, {b}", "mul {d}, {a}, {b}",
-    "sltu {d}, {a}, {b}", "addi {d}, {a}, {i}", "addiw {d}, {a}, {i}", "slli {d}, {a}, {s}", "sraiw {d}, {a}, {h}", "srl {d}, {a}, {b}",
-    "divu {d}, {a}, {b}", "rem {d}, {a}, {b}", "sh1add {d}, {a}, {b}", "rol {d}, {a}, {b}", "cpop {d}, {a}", "c.nop", "c.addi {d}, 3",
-    "lui {d}, {s}", "auipc {d}, 1",
+    "sltu {d}, {a}, {b}", "addi {d}, {a}, {i}", "addiw {d}, {a}, {i}", "slli {d}, {a}, {s}", "sraiw {d}, {a}, {h}",
+    "srl {d}, {a}, {b}", "divu {d}, {a}, {b}", "rem {d}, {a}, {b}", "sh1add {d}, {a}, {b}", "rol {d}, {a}, {b}", "cpop {d}, {a}",
+    "c.nop", "c.addi {d}, 3", "lui {d}, {s}", "auipc {d}, 1",
 )  # fmt: skip
 FLOAT = (
     "fadd.d {f}, {g}, {h}", "fmul.d {f}, {g}, {h}", "fsub.s {f}, {g}, {h}", "fdiv.d {f}, {g}, {h}", "fmadd.d {f}, {g}, {h}, {f}",
