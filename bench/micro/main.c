@@ -11,7 +11,7 @@ const uint64_t bench_expected = OPERATIONS;
 /* the same numbers as in rvhv/bench/costs.py */
 enum test { NOPS, ECALLS, SFENCES, HFENCES, HITS, MISSES, STORES, PTE_WRITES };
 
-#define PAGES 4096 /* 16 MiB: more than any TLB of an emulator holds at once */
+#define PAGES 12288 /* 48 MiB: more than any TLB of an emulator holds at once */
 #define FEW_PAGES 16
 #define STRIDE 1021 /* pages from one to the next: a prime, so that all are visited */
 #define LINE 64

@@ -31,7 +31,7 @@ KINDS = (
     Kind("trap to M-mode and back", Single.ECALLS, Single.NOPS, LOWER, 3),
     Kind("sfence.vma of everything", Single.SFENCES, Single.NOPS, LOWER, 3),
     Kind("hfence.gvma of everything", Single.HFENCES, Single.NOPS, (Mode.M,), 3),
-    Kind("TLB miss: a pointer chase over 16 MiB", Single.MISSES, Single.HITS, LOWER, 20),
+    Kind("TLB miss: a pointer chase over 48 MiB", Single.MISSES, Single.HITS, LOWER, 20),
     REMAPPED,
 )
 

@@ -21,6 +21,7 @@ from rvhv.cpu.slots import (
     HENVCFG,
     HGATP,
     HSTATUS,
+    LOG_END,
     LOG_PTE,
     LOG_USE,
     LOGSTAGE_VS,
@@ -35,6 +36,12 @@ from rvhv.cpu.slots import (
     PRV,
     PRV_M,
     SATP,
+    SECOND,
+    SECOND_OFFSET,
+    SECOND_PAGE,
+    SECOND_SERIAL,
+    SECOND_WORDS,
+    SERIAL,
     TRAP_GPA,
     TRAP_OFFSET,
     TRAP_TINST,
@@ -47,6 +54,7 @@ from rvhv.cpu.slots import (
     WALK_SPA,
     V,
 )
+from rvhv.cpu.tlb import SECOND_MASK
 from rvhv.cpu.trap import MPP, MPP_SHIFT, MPRV, MPV_SHIFT, TINST_TRANSFORM, cause_code, set_address_trap
 from rvhv.cpu.walk import (
     HOW_ADUE,
@@ -80,6 +88,8 @@ from rvhv.hext.cause_codes import CAUSE_FETCH_GUEST_PAGE, CAUSE_LOAD_GUEST_PAGE,
 U0, U1, U2, U8, U9, U10, U16 = (U64(n) for n in (0, 1, 2, 8, 9, 10, 16))
 SUM, MXR = U64(1 << 18), U64(1 << 19)
 MODE_SHIFT = U64(60)
+PAGE, PAGE_OFFSET = U64(0xFFFF_FFFF_FFFF_F000), U64(4095)
+OF_G_STAGE = U64(1 << 63)  # beside the serial: the page is a gpa
 ENVCFG_ADUE, ENVCFG_PBMTE = U64(1 << 61), U64(1 << 62)
 SPVP_SHIFT = U64(8)
 PSEUDO_READ, PSEUDO_WRITE = U64(0x3000), U64(0x3020)  # htinst for an implicit access to a VS-stage PTE on RV64
@@ -118,6 +128,24 @@ def walk_g_stage(st, ram, fr, code, gpa, how, access):  # type: ignore[no-untype
 
 
 @jit
+def locate_table(st, ram, fr, code, gpa, how):  # type: ignore[no-untyped-def]
+    """The G-stage's translation of a VS-stage PTE's address, for the read; kept in the TLB's second level beside those of pages.
+
+    Only for a guest that runs: the bank of another mode does not tell roots of the G-stage apart."""
+    keeps = st[V] != U0 and st[LOG_END] == U0
+    at = st[SECOND] + ((gpa >> PAGE_BITS) & SECOND_MASK) * SECOND_WORDS
+    if keeps and st[at + SECOND_PAGE] == gpa & PAGE and st[at + SECOND_SERIAL] == st[SERIAL] | OF_G_STAGE:
+        st[WALK_SPA] = st[at + SECOND_OFFSET] | (gpa & PAGE_OFFSET)
+        return WALK_OK
+    result = walk_g_stage(st, ram, fr, code, gpa, how, ACCESS_R)
+    if result == WALK_OK and keeps:
+        st[at + SECOND_PAGE] = gpa & PAGE
+        st[at + SECOND_SERIAL] = st[SERIAL] | OF_G_STAGE
+        st[at + SECOND_OFFSET] = st[WALK_SPA] & PAGE
+    return result
+
+
+@jit
 def walk_two_stages(st, ram, fr, code, gva, how, g_how, access):  # type: ignore[no-untyped-def]
     """gva to spa. After WALK_GUEST_FAULT trap_gpa is the address that the G-stage refused; trap_tinst says whether
     it was a PTE's.
@@ -140,7 +168,7 @@ def walk_two_stages(st, ram, fr, code, gva, how, g_how, access):  # type: ignore
             level -= U1
             pte_gpa = table + table_index(gva, level, False) * PTE_BYTES
             st[TRAP_GPA] = pte_gpa
-            result = walk_g_stage(st, ram, fr, code, pte_gpa, table_how, ACCESS_R)
+            result = locate_table(st, ram, fr, code, pte_gpa, table_how)
             if result != WALK_OK:
                 st[TRAP_TINST] = PSEUDO_READ
                 return result
