@@ -100,7 +100,7 @@ class Hart:
         self._entry = build.bind(self._buffer, memory.ram, memory.frames, memory.code)
         memory.forget.append(self.forget)
         # what is logged is what the interpreter does
-        self.engine = None if log_records else attach(self, memory, tlb_bits, tier)
+        self.engine = attach(self, memory, tlb_bits, "interp" if log_records else tier)
 
     def run(self, budget: int) -> int:
         """Run at most `budget` steps; returns an `rvhv.cpu.state.Exit`."""

@@ -22,6 +22,8 @@ from rvhv.cpu.slots import (
     FRAME_FLAGS,
     FRAME_TABLE_LINES,
     FRAME_WORDS,
+    PTE_WRITTEN,
+    STOPS_DATA,
     TLB_ADDEND,
     TLB_DATA,
     TLB_MASK,
@@ -41,13 +43,23 @@ ASSIST_LOAD, ASSIST_STORE = U64(Assist.LOAD), U64(Assist.STORE)
 
 
 @jit
+def find_page(st, ram, fr, code, va, size, access):  # type: ignore[no-untyped-def]
+    """Have the TLB know the page of an access. Not where something may stop before A and D are set; and when a walk has set them,
+    that store may have been to the region's own bytes."""
+    if st[STOPS_DATA] != U0:
+        return False
+    st[PTE_WRITTEN] = U0
+    return locate(st, ram, fr, code, va, size, access, access, VIA_DATA) == FAULT_NONE and st[PTE_WRITTEN] == U0
+
+
+@jit
 def assist_load(st, ram, fr, code, va, size):  # type: ignore[no-untyped-def]
     """Slot `value` becomes the zero-extended value, of any alignment within a page of RAM."""
     entry = st[TLB_DATA] + ((va >> U12) & st[TLB_MASK]) * DATA_WORDS
     if (va & PAGE_OFFSET) + size > PAGE_SIZE:
         return LEAVE
     if st[entry + TLB_R] != va & PAGE:
-        if locate(st, ram, fr, code, va, size, ACCESS_R, ACCESS_R, VIA_DATA) != FAULT_NONE or st[entry + TLB_R] != va & PAGE:
+        if not find_page(st, ram, fr, code, va, size, ACCESS_R) or st[entry + TLB_R] != va & PAGE:
             return LEAVE
     st[VALUE] = read_ram(ram, va + st[entry + TLB_ADDEND], size)
     return DONE
@@ -61,7 +73,7 @@ def assist_store(st, ram, fr, code, va, value, size):  # type: ignore[no-untyped
     if (va & PAGE_OFFSET) + size > PAGE_SIZE:
         return LEAVE
     if st[entry + TLB_W] != page and st[entry + TLB_W_FLAGGED] != page:
-        if locate(st, ram, fr, code, va, size, ACCESS_W, ACCESS_W, VIA_DATA) != FAULT_NONE:
+        if not find_page(st, ram, fr, code, va, size, ACCESS_W):
             return LEAVE
     at = va + st[entry + TLB_ADDEND]
     if st[entry + TLB_W] != page:

@@ -64,12 +64,13 @@ def heat(st, code, pc, amount, flag):  # type: ignore[no-untyped-def]
     old = code[CODE_ENTRIES + ci]
     if old >= LEAST_ENTRY or old >= HEAT_WANTED:
         return
+    if old + amount >= HEAT_WANTED and st[WANTED] == WANTED_RECORDS:
+        return  # later
     code[CODE_ENTRIES + ci] = old + amount
     code[base + CODE_REGIONS] = U1
     if old + amount >= HEAT_WANTED:
-        if st[WANTED] < WANTED_RECORDS:
-            st[st[TRACE_BASE] + TRACE_RING + st[WANTED]] = ((code[base + CODE_FRAME] << U12) + (pc & PAGE_OFFSET)) | flag
-            st[WANTED] += U1
+        st[st[TRACE_BASE] + TRACE_RING + st[WANTED]] = ((code[base + CODE_FRAME] << U12) + (pc & PAGE_OFFSET)) | flag
+        st[WANTED] += U1
         st[ATTENTION] = U1
 
 

@@ -49,6 +49,7 @@ HART_NAMES = (
     "value",  # result of a slow load, AMO or CSR read
     # the trap about to be taken; trap_offset: how far the faulting part is from the access's first byte
     *"trap_cause trap_tval trap_gpa trap_tinst trap_gva trap_offset".split(),
+    "pte_written",  # a walk has set A or D since the slot was cleared
     *"walk_spa walk_rights walk_pte".split(),  # result of a translation
     "walk_gpa",  # of a data access that V=1 makes, where the page was walked to; else NO_GPA
     "fetch_once",  # 1: the page of pc was entered for one instruction only, because protection differs within it

@@ -12,7 +12,19 @@ from rvhv.cpu.log import log
 from rvhv.cpu.njit import jit, ld64
 from rvhv.cpu.pmp import pmp_rights
 from rvhv.cpu.rights import ACCESS_HLVX, ACCESS_R, ACCESS_W, ACCESS_X
-from rvhv.cpu.slots import LOG_PTE, LOGSTAGE_G, LOGSTAGE_S, PRV_S, RAM_BASE, RAM_SIZE, U64, WALK_PTE, WALK_RIGHTS, WALK_SPA
+from rvhv.cpu.slots import (
+    LOG_PTE,
+    LOGSTAGE_G,
+    LOGSTAGE_S,
+    PRV_S,
+    PTE_WRITTEN,
+    RAM_BASE,
+    RAM_SIZE,
+    U64,
+    WALK_PTE,
+    WALK_RIGHTS,
+    WALK_SPA,
+)
 from rvhv.cpu.state import How
 
 U0, U1, U2, U3, U5, U8, U9, U10, U12 = (U64(n) for n in (0, 1, 2, 3, 5, 8, 9, 10, 12))
@@ -125,6 +137,7 @@ def write_pte(st, ram, fr, code, at, pte):  # type: ignore[no-untyped-def]
     if pmp_rights(st, at, PTE_BYTES, PRV_S) & ACCESS_W == U0:
         return WALK_ACCESS_FAULT
     store_phys(st, ram, fr, code, at, pte, PTE_BYTES)
+    st[PTE_WRITTEN] = U1
     return WALK_OK
 
 

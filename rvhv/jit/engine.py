@@ -41,6 +41,7 @@ SAMPLE_STEPS = 1 << 17  # how often the run loop looks where pc is: half a milli
 EAGER_SAMPLE_STEPS = 64
 WORTH_A_WORKER = 6  # places that are hot before a process is started
 MOST_CODE = 64 << 20  # bytes of regions that are kept
+LEAST_CODE = 16 << 10  # bytes that a region costs, however short
 MOST_OF_A_FRAME = 64  # translations of a frame's code: one that changes all the time is left to the interpreter
 MOST_VARIANTS = 64  # regions that start alike, which are looked at when one is wanted
 MOST_STARTS = 64  # of one region
@@ -78,12 +79,28 @@ def attach(hart: HartPart, memory: Memory, tlb_bits: int, tier: str | None) -> E
     """The engine of the memory, made if there is none; None when the hart stays with the interpreter."""
     chosen = chosen_tier(tier)
     if chosen is Tier.INTERP or CHECKED:
+        leave_to_interpreter(memory)
+        return None
+    if memory.engine is LEFT_ALONE:
         return None
     if memory.engine is None:
         memory.engine = Engine(memory, tlb_bits, chosen)
     engine = memory.engine
     assert isinstance(engine, Engine)
-    return engine if engine.attach(hart, tlb_bits) else None
+    if not engine.attach(hart, tlb_bits):
+        leave_to_interpreter(memory)
+        return None
+    return engine
+
+
+LEFT_ALONE = object()  # in place of an engine
+
+
+def leave_to_interpreter(memory: Memory) -> None:
+    """A hart of the memory is not served. Code pages are the memory's, so then none is."""
+    if isinstance(memory.engine, Engine):
+        memory.engine.stop()
+    memory.engine = LEFT_ALONE
 
 
 def close_engine(memory: Memory) -> None:
@@ -141,6 +158,8 @@ class Engine:
         self.harts: list[HartPart] = []
         self._by_entry: dict[tuple[int, bytes], list[Loaded]] = {}
         self._bytes_kept = 0  # of the code of these
+        self._stopped = False
+        self._process = os.getpid()
         self._frames: dict[int, FrameCode] = {}
         self._wanted: dict[int, FrameCode] = {}  # those with starts or hints
         self._asked: Job | None = None
@@ -168,11 +187,25 @@ class Engine:
         frame = (spa - self.memory.base) // PAGE
         return self._install(hart, work(Job(self._names, frame, self._bytes(frame), tuple(starts), self.tlb_bits)))
 
+    def stop(self) -> None:
+        """From now on everything is interpreted."""
+        self._stopped = True
+        for hart in self.harts:
+            hart.state[SAMPLE] = 0
+            hart.flush()
+        self.close()
+
     # -- between chunks
 
     def service(self, hart: HartPart) -> None:
         """Take what is wanted from the ring, and install what is ready."""
         hart.state[ATTENTION] = 0
+        if self._process != os.getpid() and not self._stopped:
+            self._worker = None  # it is the parent's
+            self.stop()
+        if self._stopped:
+            hart.state[WANTED] = 0
+            return
         self._collect(hart)
         if self.tier is Tier.JIT:
             from rvhv.jit.work import work
@@ -323,9 +356,10 @@ class Engine:
         statistics.from_cache += result.cached
         statistics.instructions += result.instructions
         statistics.code_bytes += len(result.code)
-        if self._bytes_kept + len(result.code) > MOST_CODE:
+        size = max(len(result.code), LEAST_CODE)
+        if self._bytes_kept + size > MOST_CODE:
             self._drop_all()
-        self._bytes_kept += len(result.code)
+        self._bytes_kept += size
         loaded = self._load(result)
         for entry in result.entries:
             first = next(data[entry - at :][:4] for at, data in result.ranges if at <= entry < at + len(data))
@@ -356,6 +390,7 @@ class Engine:
         for hart in self.harts:
             hart.flush()
         self._by_entry.clear()
+        self._loader = None  # LLVM keeps something of each library
         self._bytes_kept = 0
         for code in self._frames.values():
             code.installed.clear()

@@ -21,6 +21,7 @@ NX, FRM = 1, 7 << 5
 RNE, RTZ, DYN = ROUNDING_MODES["rne"], ROUNDING_MODES["rtz"], ROUNDING_MODES["dyn"]
 DOUBLE = ir.DoubleType()
 LEAST, MOST = 2, 2045  # biased exponents of results that show all
+LEAST_SUM = 64  # of sums: so far above the subnormals that one of them, flushed to zero or not, changes nothing
 SIGN = 1 << 63
 ARITHMETIC = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
 COMPARE = {"eq": "==", "lt": "<", "le": "<="}
@@ -39,7 +40,7 @@ def inline(t: Translator) -> Inlined | None:
     match effect.op, effect.fmt:
         case ("add" | "sub" | "mul" | "div", "d") if rm in (RNE, DYN):
             result = getattr(t.builder, ARITHMETIC[effect.op])(t.double("frs1"), t.double("frs2"))
-            return _rounded(t, result)
+            return _rounded(t, result, LEAST_SUM if effect.op in ("add", "sub") else LEAST)
         case ("sqrt", "d") if rm in (RNE, DYN):
             return _rounded(t, _intrinsic(t, "llvm.sqrt.f64", [t.double("frs1")]))
         case ("madd" | "msub" | "nmsub" | "nmadd", "d") if rm in (RNE, DYN) and t.host_fma:
@@ -51,6 +52,8 @@ def inline(t: Translator) -> Inlined | None:
         case ("sgnj" | "sgnjn" | "sgnjx", "d"):
             return None, _sign(t, effect.op)
         case ("from.w" | "from.wu", "d"):
+            if rm > 4 and rm != DYN:
+                return None  # reserved: it traps
             exact = None if rm <= 4 else t.builder.load(t.rounds_var, typ=I1)
             return exact, _from_word(t, effect.op == "from.w")
         case ("from.l", "d") if rm in (RNE, DYN):
@@ -62,10 +65,10 @@ def inline(t: Translator) -> Inlined | None:
     return None
 
 
-def _rounded(t: Translator, result: ir.Value) -> Inlined:
+def _rounded(t: Translator, result: ir.Value, least: int = LEAST) -> Inlined:
     b = t.builder
     doubled = b.shl(b.bitcast(result, I64), t.const(1))  # without the sign
-    low, high = LEAST << 53, ((MOST + 1) << 53) - 1
+    low, high = least << 53, ((MOST + 1) << 53) - 1
     inside = b.icmp_unsigned("<=", b.sub(doubled, t.const(low)), t.const(high - low))
     return b.and_(inside, b.load(t.rounds_var, typ=I1)), result
 

@@ -62,7 +62,7 @@ class Worker:
             while True:
                 self._results.append(pickle.load(self._process.stdout))
                 self._ready()
-        except (EOFError, OSError, pickle.UnpicklingError, ValueError):
+        except Exception:  # whatever an end of the stream amid an object makes of it
             self.dead = True
             self._ready()
 
