@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rvhv.jit.job import Job, Result
+from rvhv.jit.job import Job, Result, failed
 
 # Ctrl-C is for the guests' process, whose end ends this one: a terminal does not send it to another group
 DEAF: dict[str, Any] = {"process_group": 0}
@@ -116,7 +116,11 @@ def main(jobs: Any, results: Any) -> None:
             job = pickle.load(jobs)
         except (EOFError, pickle.UnpicklingError):  # the guests' process is gone, in the middle of a job maybe
             return
-        pickle.dump(work(job, objects), results, pickle.HIGHEST_PROTOCOL)
+        try:
+            result = work(job, objects)
+        except Exception as error:
+            result = failed(job, error)
+        pickle.dump(result, results, pickle.HIGHEST_PROTOCOL)
         results.flush()
 
 

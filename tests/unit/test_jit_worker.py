@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import io
+import pickle
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from rvhv.core.memory import PAGE
+from rvhv.jit import cache, work, worker
+from rvhv.jit.job import Job
+from tests.unit.test_jit_engine import LOOP
 
 FORKS = """
 import os, signal, sys, time
@@ -65,3 +73,24 @@ print(memory.read_u64(8))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False, cwd=root)
     assert (done.stdout, done.stderr) == ("0\n", "")
+
+
+def test_a_job_that_fails_is_one_result_without_code(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """And the next one is done."""
+    monkeypatch.setattr(cache, "cache_folder", lambda: tmp_path)
+    real = work.compiler
+
+    def broken() -> Any:
+        monkeypatch.setattr(work, "compiler", real)
+        raise RuntimeError("LLVM says no")
+
+    monkeypatch.setattr(work, "compiler", broken)
+    jobs, results = io.BytesIO(), io.BytesIO()
+    for number in (1, 2):
+        pickle.dump(Job(number, 0, LOOP.ljust(PAGE, b"\0"), (0,), 8), jobs)
+    jobs.seek(0)
+    worker.main(jobs, results)
+    results.seek(0)
+    first, second = pickle.load(results), pickle.load(results)
+    assert (first.number, first.code, first.error) == (1, b"", "RuntimeError: LLVM says no")
+    assert (second.number, bool(second.code), second.error) == (2, True, "")
