@@ -16,7 +16,7 @@ S_INTERRUPTS = SSIP | STIP | SEIP
 VS_INTERRUPTS = VSSIP | VSTIP | VSEIP
 HS_INTERRUPTS = VS_INTERRUPTS | SGEIP
 M_INTERRUPTS = MSIP | MTIP | MEIP
-EXCEPTIONS_DELEGABLE = sum(1 << c for c in (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 15, 20, 21, 22, 23))
+EXCEPTIONS_DELEGABLE = sum(1 << c for c in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 15, 20, 21, 22, 23))
 
 SV39, SV48, SV57 = 8, 9, 10
 TRANSLATION_MODES = (0, SV39, SV48, SV57)  # of satp and vsatp; hgatp's are the x4 variants under the same numbers

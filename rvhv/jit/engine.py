@@ -10,9 +10,8 @@ from __future__ import annotations
 import logging
 import os
 import weakref
-from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -30,7 +29,7 @@ from rvhv.cpu.state import (
     wanted_base,
 )
 from rvhv.errors import ConfigError
-from rvhv.jit.job import Job, Result
+from rvhv.jit.job import LEAST_LENGTH, Job, Result, failed
 
 if TYPE_CHECKING:
     from rvhv.jit.cache import ObjectCache, Spec
@@ -44,9 +43,6 @@ MOST_CODE = 64 << 20  # bytes of regions that are kept
 LEAST_CODE = 16 << 10  # bytes that a region costs, however short
 MOST_OF_A_FRAME = 64  # translations of a frame's code: one that changes all the time is left to the interpreter
 MOST_VARIANTS = 64  # regions that start alike, which are looked at when one is wanted
-MOST_STARTS = 64  # of one region
-# at this translation of a frame all of its hot code becomes one region, of so many instructions
-UNITED: dict[int, int] = {}
 ATTENTION, WANTED, SAMPLE = SLOT["attention"], SLOT["wanted"], SLOT["sample"]
 
 
@@ -116,7 +112,6 @@ class Loaded:
     result: Result
     address: int
     tracker: Any  # keeps the code in memory
-    frames: set[int] = field(default_factory=set)
 
 
 @dataclass
@@ -125,11 +120,9 @@ class FrameCode:
 
     starts: set[int] = field(default_factory=set)  # wanted: regions were left for them
     hints: set[int] = field(default_factory=set)  # wanted: chunks ended there
-    known: set[int] = field(default_factory=set)  # starts that were ever wanted
-    entries: set[int] = field(default_factory=set)  # of regions that were installed
     installed: dict[int, Loaded] = field(default_factory=dict)  # by address; stores may have dropped them since
-    specs: list[Spec] = field(default_factory=list)  # of the jobs that were done
-    recalled: bool = False  # earlier runs were asked for theirs
+    page: bytes = b""  # the frame's bytes when its jobs were last looked up
+    specs: list[Spec] = field(default_factory=list)  # of the jobs done of these bytes, in earlier runs too
     translations: int = 0
 
 
@@ -145,8 +138,8 @@ class Statistics:
     requests: int = 0
     refused: int = 0
     from_cache: int = 0
+    failed: int = 0  # by a mistake of the translator
     worker_seconds: float = 0.0
-    reasons: Counter[str] = field(default_factory=Counter)
 
 
 class Engine:
@@ -218,13 +211,11 @@ class Engine:
         if self._worker is not None and self._worker.dead:
             self._give_up("its process ended")
         while self._worker is not None and (result := self._worker.take()) is not None:
-            assert self._asked is not None
-            job, self._asked = self._asked, None
-            self._finish(hart, job, result)
+            if self._asked is not None and self._asked.number == result.number:
+                job, self._asked = self._asked, None
+                self._finish(hart, job, result)
         while self._asked is None and (job := self._next_job()) is not None:
-            from rvhv.jit.work import find
-
-            if (found := find(job, self._objects())) is not None:
+            if (found := self._find(job)) is not None:
                 self._finish(hart, job, found)
                 continue
             if self._worker is None:
@@ -239,6 +230,15 @@ class Engine:
             self._cache = ObjectCache()
         return self._cache
 
+    def _find(self, job: Job) -> Result | None:
+        """The result that an earlier run left, or of a failure."""
+        from rvhv.jit.work import find
+
+        try:
+            return find(job, self._objects())
+        except Exception as error:
+            return failed(job, error)
+
     def _collect(self, hart: HartPart) -> None:
         state = hart.state
         base = wanted_base(self.tlb_bits)
@@ -250,7 +250,7 @@ class Engine:
         for place in places:
             frame, offset = divmod(place & ~WANTED_SAMPLED, PAGE)
             code = self._frames.setdefault(frame, FrameCode())
-            if not code.recalled:
+            if not code.page:
                 self._recall(hart, frame, code)
             if place & WANTED_SAMPLED and self._covers(frame, code, offset):
                 self._cool(frame, (offset,))  # it runs there on its way to where a region can be entered
@@ -260,6 +260,8 @@ class Engine:
             if code.translations >= MOST_OF_A_FRAME:
                 self.statistics.refused += 1
                 continue
+            if self._recall(hart, frame, code) and self._reuse(hart, frame, offset):
+                continue
             (code.hints if place & WANTED_SAMPLED else code.starts).add(offset)
             self._wanted[frame] = code
 
@@ -268,45 +270,69 @@ class Engine:
         page = self.memory.frames.view[frame * FRAME_WORDS + FRAME_CODE]
         return CODE_ENTRIES + (page - 1) * CODE_STRIDE if page else None
 
-    def _covers(self, frame: int, code: FrameCode, offset: int) -> bool:
-        """Whether a region that no store has dropped was made from the instruction at `offset`."""
+    def _live(self, frame: int, code: FrameCode) -> dict[int, Loaded]:
+        """The regions of the frame that no store has dropped, by the offsets where they can be entered."""
         base, words = self._entries(frame), self.memory.code.view
-        found = False
+        live: dict[int, Loaded] = {}
         for address, loaded in list(code.installed.items()):
-            if base is None or not any(words[base + entry // 2] == address for entry in loaded.result.entries):
+            entries = [] if base is None else [at for at in loaded.result.entries if words[base + at // 2] == address]
+            if not entries:
                 del code.installed[address]
-            elif any(start <= offset < start + len(data) for start, data in loaded.result.ranges):
-                found = True
-        return found
+            live |= dict.fromkeys(entries, loaded)
+        return live
 
-    def _recall(self, hart: HartPart, frame: int, code: FrameCode) -> None:
-        """Install what an earlier run translated of this page."""
-        from rvhv.jit.work import find
+    def _covers(self, frame: int, code: FrameCode, offset: int) -> bool:
+        """Whether a region that is there was made from the instruction at `offset`."""
+        return any(
+            start <= offset < start + len(data)
+            for loaded in self._live(frame, code).values()
+            for start, data in loaded.result.ranges
+        )
 
-        code.recalled = True
-        if self.tier is not Tier.AUTO:
-            return
-        page = self._bytes(frame)
-        for starts, hints, stops, most in self._objects().recall(page):
+    def _look_up(self, code: FrameCode, page: bytes) -> bool:
+        """What was translated of a page with these bytes, if they are not those that were looked up last."""
+        if self.tier is not Tier.AUTO or page == code.page:
+            return False
+        code.page, code.specs = page, self._objects().recall(page)
+        return True
+
+    def _recall(self, hart: HartPart, frame: int, code: FrameCode) -> bool:
+        """Install what an earlier run translated of the page, when it is new. Whether there was anything."""
+        changed, page = bool(code.page), self._bytes(frame)
+        if not self._look_up(code, page) or not code.specs:
+            return False
+        code.translations += changed  # it takes as long as finding out what a short one is made of
+        for i, (starts, hints, stops) in enumerate(code.specs):
             self._names += 1
-            job = Job(self._names, frame, page, tuple(starts), self.tlb_bits, tuple(hints), tuple(stops), most)
-            found = find(job, self._objects())
-            if found is None:
-                return
-            self._finish(hart, job, replace(found, recalled=True))
+            job = Job(self._names, frame, page, starts, self.tlb_bits, hints, stops)
+            found = self._find(job)
+            if found is None or not found.code:
+                del code.specs[i:]
+                break
+            self._install(hart, found)
+            self._cool(frame, (*starts, *hints))
+        return True
 
     def _bytes(self, frame: int, start: int = 0, length: int = PAGE) -> bytes:
         return self.memory.read(self.memory.base + frame * PAGE + start, length)
 
     def _reuse(self, hart: HartPart, frame: int, offset: int) -> bool:
         """Install a region that is known already, if the bytes of this frame are those it was made from."""
-        first = self._bytes(frame, offset, min(4, PAGE - offset))
+        first = self._bytes(frame, offset, LEAST_LENGTH)
         for loaded in reversed(self._by_entry.get((offset, first), [])[-MOST_VARIANTS:]):
             if self._matches(frame, loaded.result):
                 self.statistics.reused += 1
                 self._enter(hart, frame, loaded)
                 return True
         return False
+
+    def _known(self, result: Result) -> Loaded | None:
+        """The same region, from earlier."""
+        entry = result.entries[0]
+        for loaded in self._by_entry.get((entry, result.first(entry)), ()):
+            if loaded.result.same(result):
+                return loaded
+        return None
 
     def _matches(self, frame: int, result: Result) -> bool:
         return all(self._bytes(frame, start, len(data)) == data for start, data in result.ranges)
@@ -317,14 +343,12 @@ class Engine:
         frame = max(self._wanted, key=lambda f: len(self._wanted[f].starts) + len(self._wanted[f].hints))
         code = self._wanted.pop(frame)
         starts, hints = tuple(sorted(code.starts)), tuple(sorted(code.hints))
-        code.known |= code.starts
         code.starts, code.hints = set(), set()
         code.translations += 1
         self._names += 1
-        most = UNITED.get(code.translations) if self.tier is Tier.AUTO else None
-        if most is not None:
-            return Job(self._names, frame, self._bytes(frame), tuple(sorted(code.known)), self.tlb_bits, hints, (), most)
-        return Job(self._names, frame, self._bytes(frame), starts, self.tlb_bits, hints, tuple(sorted(code.entries)))
+        page = self._bytes(frame)
+        self._look_up(code, page)
+        return Job(self._names, frame, page, starts, self.tlb_bits, hints, tuple(sorted(self._live(frame, code))))
 
     def _cool(self, frame: int, offsets: Iterable[int]) -> None:
         """What was not made an entry may become hot again."""
@@ -336,20 +360,35 @@ class Engine:
                 words[base + offset // 2] = 0
 
     def _finish(self, hart: HartPart, job: Job, result: Result) -> None:
+        if result.error:
+            self.statistics.failed += 1
+            self._warn(f"a region cannot be translated ({result.error}): it is interpreted")
+        if not result.code:
+            return  # nor will it be asked for again, unless a store changes it
         self._install(hart, result)
-        if result.code and self.tier is Tier.AUTO:
-            code = self._frames.setdefault(job.frame, FrameCode())
-            code.specs.append([job.starts, job.hints, job.stops, job.most])
-            if not result.recalled:
-                self._objects().remember(job.page, code.specs)
+        code = self._frames.setdefault(job.frame, FrameCode())
+        spec = (job.starts, job.hints, job.stops)
+        if self.tier is Tier.AUTO and job.page == code.page and spec not in code.specs and len(code.specs) < MOST_OF_A_FRAME:
+            code.specs.append(spec)
+            self._objects().remember(job.page, code.specs)
         self._cool(job.frame, (*job.starts, *job.hints))
+
+    def _warn(self, why: str) -> None:
+        """Once: what follows has the same reason."""
+        if not self._warned:
+            self._warned = True
+            log.warning("%s", why)
 
     def _install(self, hart: HartPart, result: Result) -> Loaded | None:
         if not result.code:
             return None
-        if result.warning and not self._warned:
-            self._warned = True
-            log.warning("%s", result.warning)
+        if result.warning:
+            self._warn(result.warning)
+        if (known := self._known(result)) is not None:
+            self.statistics.reused += 1
+            if self._matches(result.frame, result):
+                self._enter(hart, result.frame, known)
+            return known
         statistics = self.statistics
         statistics.worker_seconds += result.seconds
         statistics.regions += 1
@@ -362,8 +401,7 @@ class Engine:
         self._bytes_kept += size
         loaded = self._load(result)
         for entry in result.entries:
-            first = next(data[entry - at :][:4] for at, data in result.ranges if at <= entry < at + len(data))
-            self._by_entry.setdefault((entry, first), []).append(loaded)
+            self._by_entry.setdefault((entry, result.first(entry)), []).append(loaded)
         if self._matches(result.frame, result):
             self._enter(hart, result.frame, loaded)
         return loaded
@@ -379,7 +417,6 @@ class Engine:
     def _enter(self, hart: HartPart, frame: int, loaded: Loaded) -> None:
         self.statistics.installs += 1
         code = self._frames.setdefault(frame, FrameCode())
-        code.entries.update(loaded.result.entries)
         code.installed[loaded.address] = loaded
         hart.operate(Op.COVER, frame, loaded.result.cover)
         for entry in loaded.result.entries:

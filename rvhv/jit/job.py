@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+LEAST_LENGTH = 2  # bytes of an instruction
+
 
 @dataclass(frozen=True)
 class Job:
@@ -16,7 +18,6 @@ class Job:
     tlb_bits: int
     hints: tuple[int, ...] = ()
     stops: tuple[int, ...] = ()
-    most: int = 256
 
 
 @dataclass(frozen=True)
@@ -32,5 +33,18 @@ class Result:
     instructions: int = 0
     seconds: float = 0.0  # of CPU time
     cached: bool = False
-    recalled: bool = False  # from an earlier run's list
     warning: str = ""  # why nothing is kept on disk
+    error: str = ""  # the translator failed
+
+    def first(self, entry: int) -> bytes:
+        """The first bytes at an entry: so many as every instruction has."""
+        return next(data[entry - at :][:LEAST_LENGTH] for at, data in self.ranges if at <= entry < at + len(data))
+
+    def same(self, other: Result) -> bool:
+        """Whether it is the same region."""
+        return (self.entries, self.ranges, self.code) == (other.entries, other.ranges, other.code)
+
+
+def failed(job: Job, error: Exception) -> Result:
+    """What became of a job on which the translator failed."""
+    return Result(job.number, job.frame, b"", error=f"{type(error).__name__}: {error}")

@@ -23,7 +23,7 @@ def compiler() -> Compiler:
 
 def find(job: Job, objects: ObjectCache) -> Result | None:
     """The result out of the cache, without LLVM; None when the work has to be done."""
-    region = form(job.page, job.starts, job.hints, job.stops, job.most)
+    region = form(job.page, job.starts, job.hints, job.stops)
     if region is None:
         return Result(job.number, job.frame, b"")
     code = objects.get(key(region, job.page, job.tlb_bits))
@@ -36,7 +36,7 @@ def work(job: Job, objects: ObjectCache | None = None) -> Result:
     from rvhv.jit.translate import translate
 
     start = time.process_time()
-    region = form(job.page, job.starts, job.hints, job.stops, job.most)
+    region = form(job.page, job.starts, job.hints, job.stops)
     if region is None:
         return Result(job.number, job.frame, b"")
     code = compiler().object_code(translate(region, job.tlb_bits, host_fma=host_has_fma()))

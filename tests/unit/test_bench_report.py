@@ -107,8 +107,10 @@ def a_report(seconds: float) -> Report:
     comparison = Comparison("integer", "VS", 612_000_000, rates, times, {"QEMU": Spread(0.15, 0.14, 0.16)})
     alone = Comparison("nbody", "VS", 222_000_000, {"rvhv": Spread(80, 80, 80)}, {"rvhv": 2.5})
     cost = Cost("trap", "VS", {"rvhv": Spread(100.4, 90, 111), "QEMU": Spread(5000, 4000, 6000)})
+    little = Cost("fence", "S", {"rvhv": Spread(-0.5, -2, 1.25)})
     versions = {"rvhv": "rvhv 0", "QEMU": "QEMU 7.2"}
-    return Report("a computer", versions, 3, 100, [comparison, alone], [cost], [figure("calls", "µs", [2.0], "at most 3")])
+    calls = figure("calls", "µs", [2.0], "at most 3")
+    return Report("a computer", versions, 3, 100, [comparison, alone], [cost, little], [calls])
 
 
 def shown(monkeypatch: pytest.MonkeyPatch, seconds: float, *arguments: str) -> tuple[str, dict[str, object]]:
@@ -131,6 +133,8 @@ def test_tables(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "300 ±10" in text and "0.150 ±0.0100" in text and "612" in text
     (nbody,) = [line for line in text.splitlines() if "nbody" in line]
     assert nbody.split() == ["nbody", "VS", "222", "80.0", "-", "-"]
+    (fence,) = [line for line in text.splitlines() if "fence" in line]
+    assert " ".join(fence.split()) == "fence S below noise (< 2.00) -"
     assert "5,000 ±1,000" in text and "at most 3" in text and "under a second" not in text
 
 
