@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from rvhv.core.access import code_page, fetch_page, reset_code
+from rvhv.core.calls import answer, charge
 from rvhv.core.ops import Op
 from rvhv.core.privileged import csr_word, return_from_hs, return_from_m
 from rvhv.cpu.clock import pending_now, steps_to_timer
@@ -162,7 +163,10 @@ def make_entry(interpret: Any, csr_read: Any, csr_write: Any) -> Any:
             if fault == FAULT_TRAP:
                 leave = take_trap(st, tab)
                 if leave != EXIT_BUDGET:
-                    return leave
+                    if not answer(st, leave):
+                        return leave
+                    end = charge(st, end)
+                    st[RUN_END] = end
             elif fault == FAULT_MMIO:
                 return EXIT_MMIO
             elif fault == FAULT_STOP:
