@@ -85,6 +85,7 @@ HART_NAMES = (
     "cover",  # the lines of the region that is being installed
     "code_address",  # of the predecoded words
     *"region_entries region_steps".split(),  # how often the interpreter entered a region, and steps made in regions
+    "ready",  # interrupts that pend and are enabled in mie: no other does until the chunk ends
     "attention",  # not 0: run() leaves with Exit.SERVICE at the next chunk
     *"log_head log_end".split(),  # where the next record of the log goes, and where its room ends; both 0: nothing is logged
     # SBI calls that the machine answers for the software that Python plays, a table below (`rvhv.core.calls`): how many rows it

@@ -22,6 +22,7 @@ from llvmlite import ir
 
 from rvhv.core.memory import PAGE
 from rvhv.core.ops import Assist
+from rvhv.core.registry import ISA
 from rvhv.cpu.state import (
     CODE_ENTRIES,
     DATA_WORDS,
@@ -39,7 +40,7 @@ from rvhv.errors import InternalError
 from rvhv.isa.effects import UseFloat
 from rvhv.isa.expr import MASK64
 from rvhv.isa.render.llvm import I1, I8, I64, PTR, RowBuilder, Value, lift
-from rvhv.jit import floating
+from rvhv.jit import csrs, floating
 from rvhv.jit.form import Block, Kind, Region, Step
 from rvhv.jit.ir import Builder, Function
 from rvhv.jit.liveness import live_at_entries, most_used
@@ -447,7 +448,8 @@ class Translator:
         return b.zext(b.not_(held), I64)
 
     def csr(self, csr: Value, update: Callable[[Value], Value], reads: Value, writes: Value) -> Value:
-        raise InternalError("a CSR access is the machine's")
+        assert isinstance(csr, int) and isinstance(reads, int) and isinstance(writes, int)
+        return csrs.access(self, ISA.csr_by_number[csr], update, bool(writes))
 
     def call(self, helper: str, args: tuple[Value, ...]) -> None:
         raise InternalError(f"{helper} is the interpreter's")
