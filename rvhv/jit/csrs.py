@@ -51,6 +51,12 @@ def is_inline(csr: Csr, writes: bool) -> bool:
     return leaves <= SLOT.keys() | {VALUE}
 
 
+def may_leave(fields: dict[str, int]) -> bool:
+    """Whether it is likely that an inline access must be left to the interpreter, so that one should be able to come back behind
+    it: any bit of a status register may change."""
+    return "csr" in fields and fields.get("rs1", 0) != 0 and ISA.csr_by_number[fields["csr"]].name in STATUS
+
+
 class _Leaves:
     """The leaves of a CSR's row: slots as they are before the access, and what is written."""
 

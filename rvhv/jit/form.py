@@ -200,6 +200,9 @@ def form(
                 break
             steps[at] = step
             at = step.next
+            if step.kind is Kind.PLAIN and csrs.may_leave(step.fields):
+                leaders.add(at)
+                entries.add(at)
             if not step.kind.ends:
                 continue
             follow = []

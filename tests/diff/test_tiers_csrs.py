@@ -9,6 +9,7 @@ import pytest
 from rvhv.core.registry import ISA
 from rvhv.cpu.csrs import M_INTERRUPTS, S_INTERRUPTS, VS_INTERRUPTS
 from rvhv.cpu.state import SLOT
+from rvhv.isa.render.asm import Assembler
 from rvhv.isa.rows import Csr
 from rvhv.jit.csrs import STATUS, is_inline
 from tests.diff.states import SCALE, rng_for, value
@@ -18,6 +19,7 @@ SIZE = 0x4000
 CODE, VECTOR = RAM_START + 0x1000, RAM_START + 0x2000
 MODES = [(0, 0), (1, 0), (3, 0), (0, 1), (1, 1)]  # prv, v
 FORMS = [ISA.insns[name] for name in ("csrrw", "csrrs", "csrrc", "csrrwi", "csrrsi", "csrrci")]
+MASK64 = (1 << 64) - 1
 NOP = (0x13).to_bytes(4, "little")
 ENABLED = 1 << 1 | 1 << 3  # SIE, MIE
 INTERRUPTS = M_INTERRUPTS | S_INTERRUPTS | VS_INTERRUPTS
@@ -90,3 +92,37 @@ def test_what_is_inline(name: str) -> None:
     csr = ISA.csrs[name]
     assert is_inline(csr, True) and is_inline(csr, False)
     assert try_csr(csr, int(100 * SCALE)) > 100
+
+
+LEAF, USER = 0xCF, 1 << 4  # V, R, W, X, A, D; U
+ROOT = RAM_START + 0x3000
+WITH_SUM = """
+    li t0, 0x40000
+loop:
+    csrs sstatus, t0
+    ld t2, 0(t1)
+    csrc sstatus, t0
+    addi t3, t3, 1
+    blt t3, t4, loop
+    ld t2, 0(t1)
+"""
+
+
+def test_what_changes_translation_is_not_inline() -> None:
+    """With SUM a supervisor reads a user's page (the same memory, at address 0); without it that faults."""
+    twins = Twins(SIZE)
+    gigapage = RAM_START >> 12 << 10 | LEAF
+    twins.write(ROOT, (gigapage | USER).to_bytes(8, "little"))
+    twins.write(ROOT + 8 * (RAM_START >> 30), gigapage.to_bytes(8, "little"))
+    twins.write(CODE, Assembler(ISA).program(WITH_SUM, CODE))
+    twins.write(VECTOR, (0x6F).to_bytes(4, "little"))
+    for name, v in (("satp", 8 << 60 | ROOT >> 12), ("medeleg", MASK64), ("stvec", VECTOR)):
+        twins.write_csr(name, v)
+    for name, v in (("prv", 1), ("pc", CODE), ("x6", 0), ("x29", 50)):
+        twins.set(name, v)
+    twins.translate(CODE, [0])
+    while twins.plain.state[SLOT["pc"]] != VECTOR:
+        twins.run(1 + twins.plain.state[SLOT["steps"]] % 37)
+        twins.check("SUM")
+    assert (twins.plain.state[SLOT["x28"]], twins.plain.read_csr("scause")) == (50, 13)
+    assert twins.region_steps > 50
