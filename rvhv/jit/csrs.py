@@ -12,6 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, cast
 
 from rvhv.core.registry import ISA
+from rvhv.cpu.csrs import COUNTED
 from rvhv.cpu.state import SLOT, Prv
 from rvhv.isa.expr import MASK64
 from rvhv.isa.render.llvm import RowBuilder, Sink, Value, lift
@@ -27,6 +28,7 @@ FIELDS = {f.name: f.mask for f in ISA.csrs["mstatus"].fields}
 ENABLES = FIELDS["SIE"] | FIELDS["MIE"]
 HARMLESS = ENABLES | FIELDS["SPIE"] | FIELDS["MPIE"] | FIELDS["SPP"]
 VALUE = "value"  # the leaf for what is written
+LEFT = "left"  # the slot that a region does not keep up to date
 FLOAT = "fcsr"  # what a region knows of it must be asked for again: the machine's
 ANYONE, SUPERVISOR, HYPERVISOR = range(3)  # levels by number; then M-mode
 
@@ -48,7 +50,7 @@ def is_inline(csr: Csr, writes: bool) -> bool:
         if any(row.modify is not None or FLOAT in dict(row.writes) for row in rows):
             return False
     leaves = {str(kid.args[0]) for e in used for kid in e.walk() if kid.op == "leaf"}
-    return leaves <= SLOT.keys() | {VALUE}
+    return leaves <= SLOT.keys() | COUNTED.keys() | {VALUE}
 
 
 def may_leave(fields: dict[str, int]) -> bool:
@@ -58,14 +60,19 @@ def may_leave(fields: dict[str, int]) -> bool:
 
 
 class _Leaves:
-    """The leaves of a CSR's row: slots as they are before the access, and what is written."""
+    """The leaves of a CSR's row: slots as they are before the access, what is counted, and what is written."""
 
     def __init__(self, t: Translator) -> None:
         self._t = t
         self.written: Value = 0
 
     def operand(self, name: str) -> Value:
-        return self.written if name == VALUE else self._t.load_slot(name)
+        t = self._t
+        if name == VALUE:
+            return self.written
+        if name in COUNTED:
+            return RowBuilder(t.builder, cast(Sink, self)).value(COUNTED[name])
+        return t.steps_left() if name == LEFT else t.load_slot(name)
 
 
 def access(t: Translator, csr: Csr, update: Callable[[Value], Value], writes: bool) -> Value:

@@ -263,9 +263,13 @@ class Translator:
     def assist_row(self) -> None:
         """Have the machine do the current instruction on the state."""
         b, step = self.builder, self.step
-        self.store_slot("left", b.add(self.left, self.const(self.behind)))
+        self.store_slot("left", self.steps_left())
         pc = b.add(self.page, self.const(step.offset))
         self.assist(Assist.ROW, self.const(step.word), pc, b.add(pc, self.const(step.length)))
+
+    def steps_left(self) -> ir.Value:
+        """Before the current instruction."""
+        return self.builder.add(self.left, self.const(self.behind))
 
     def reload_destination(self) -> None:
         for field, file in (("rd", "x"), ("frd", "f")):
