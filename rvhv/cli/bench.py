@@ -29,8 +29,8 @@ SHORT_RUN = 1.0  # seconds: a run that takes less is start-up in good part
 
 EPILOG = f"""\b
   programs  five programs, each in M-mode, S-mode and VS-mode, on rvhv and on the others in turn
-  costs     a trap, a fence, a TLB miss, a remapped page
-  vms       SBI calls, and many VMs at once
+  costs     a trap, a fence, a TLB miss, a remapped page, an SBI call
+  vms       many VMs at once
   commands  start-up and memory
 A rate is instructions retired over the CPU time of the whole process. Close other programs for figures that mean something.
 The usual length gives the interpreter two to three seconds a run; what runs faster wants --scale {4 * USUAL_SCALE} and more."""

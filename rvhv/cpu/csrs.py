@@ -1,11 +1,12 @@
 """CSRs of U, S and M mode (Privileged ISA, "Control and Status Registers"; Sstc; Zicntr), and of floating point.
 
-A leaf is a slot of the hart's state; `pending` is the whole of mip, `time` the machine's time in ticks.
+A leaf is a slot of the hart's state; `pending` is the whole of mip; `time` (in ticks), `cycle` and `instret` are COUNTED.
 """
 
 from __future__ import annotations
 
-from rvhv.isa.expr import MASK64, E, const, eq, leaf, ltu, select
+from rvhv.cpu.state import STEPS_PER_TICK
+from rvhv.isa.expr import MASK64, E, const, eq, leaf, ltu, node, select
 from rvhv.isa.rows import CsrField, Registry, bits, write_fields
 
 MISA = 2 << 62 | sum(1 << (ord(letter) - ord("A")) for letter in "ABCDFHIMSU")
@@ -31,6 +32,14 @@ SE, STATEEN_ENVCFG = 63, 62  # of mstateen and hstateen; the others control stat
 
 prv, v = leaf("prv"), leaf("v")
 value = leaf("value")
+
+# the counters out of steps, which `clock` and `vm_steps` have without those of the chunk
+_in_chunk = leaf("chunk") - leaf("left")
+COUNTED = {
+    "time": node("udiv", leaf("clock") + _in_chunk, STEPS_PER_TICK),
+    "cycle": leaf("vm_steps") + _in_chunk + leaf("mcycle"),
+    "instret": leaf("vm_steps") + _in_chunk - leaf("trap_steps") + leaf("minstret"),
+}
 
 
 def bit(slot: str, n: int) -> E:

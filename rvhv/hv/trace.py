@@ -8,6 +8,9 @@ from collections import Counter
 
 from rvhv.cpu.state import TRACE_WORDS
 
+RECORD = 8 * TRACE_WORDS  # bytes
+CAUSE_FIRST, CAUSE_LAST = 8, 15  # bytes of a record: codes are below 256, and the last has the bit that says interrupt
+
 
 class Trace:
     """Two kinds of SHA-256 over the records the hart appends: one over all, and one for each VM over its own.
@@ -30,9 +33,17 @@ class Trace:
         """Take records of one VM (each: its number, scause, sepc, gpa, its own steps; uint64, oldest first)."""
         self._all.update(records)
         words = array("Q", records)
-        self._counts[number].update(words[1::TRACE_WORDS])
         words[0::TRACE_WORDS] = array("Q", bytes(8 * (len(words) // TRACE_WORDS)))
-        self._own[number].update(words.tobytes())
+        self._own[number].update(words)
+        counts = self._counts[number]
+        if records[CAUSE_LAST::RECORD].strip(b"\0"):
+            counts.update(words[1::TRACE_WORDS])
+            return
+        codes = records[CAUSE_FIRST::RECORD]
+        while codes:  # there are few that differ: three times as fast as to look at each
+            code = codes[:1]
+            counts[code[0]] += codes.count(code)
+            codes = codes.translate(None, code)
 
     def hexdigest(self) -> str:
         return self._all.hexdigest()

@@ -18,6 +18,7 @@ from rvhv.cpu.predecode import pack
 from rvhv.isa.effects import Branch, Call, CsrAccess, Float, Jump, Load, Store
 from rvhv.isa.expr import MASK64, OPS, E
 from rvhv.isa.rows import Insn
+from rvhv.jit import csrs
 
 PAGE = 4096
 LINE = 64
@@ -141,7 +142,7 @@ def evaluate(e: E, values: dict[str, int]) -> int:
 
 
 def _csr_kind(insn: Insn, fields: dict[str, int]) -> Kind:
-    """A CSR that is only read, or that is plain, changes nothing that a region was entered under."""
+    """A CSR that is only read, or that is plain, changes nothing that a region was entered under; some are inline."""
     access = next((e for e in insn.effects if isinstance(e, CsrAccess)), None)
     if access is None:
         return Kind.ASSIST
@@ -149,7 +150,10 @@ def _csr_kind(insn: Insn, fields: dict[str, int]) -> Kind:
     known = {name: fields[name] for name in fields} | {f"{name}_index": fields.get(name, 0) for name in ("rd", "rs1")}
     if csr is None or not _leaves(access.writes) <= set(known):
         return Kind.LEAVE
-    return Kind.ASSIST if csr.plain or not evaluate(access.writes, known) else Kind.LEAVE
+    writes = bool(evaluate(access.writes, known))
+    if csrs.is_inline(csr, writes):
+        return Kind.PLAIN
+    return Kind.ASSIST if csr.plain or not writes else Kind.LEAVE
 
 
 def step_at(page: bytes, offset: int) -> Step | None:
@@ -196,6 +200,9 @@ def form(
                 break
             steps[at] = step
             at = step.next
+            if step.kind is Kind.PLAIN and csrs.may_leave(step.fields):
+                leaders.add(at)
+                entries.add(at)
             if not step.kind.ends:
                 continue
             follow = []

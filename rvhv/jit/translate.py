@@ -22,6 +22,7 @@ from llvmlite import ir
 
 from rvhv.core.memory import PAGE
 from rvhv.core.ops import Assist
+from rvhv.core.registry import ISA
 from rvhv.cpu.state import (
     CODE_ENTRIES,
     DATA_WORDS,
@@ -39,7 +40,7 @@ from rvhv.errors import InternalError
 from rvhv.isa.effects import UseFloat
 from rvhv.isa.expr import MASK64
 from rvhv.isa.render.llvm import I1, I8, I64, PTR, RowBuilder, Value, lift
-from rvhv.jit import floating
+from rvhv.jit import csrs, floating
 from rvhv.jit.form import Block, Kind, Region, Step
 from rvhv.jit.ir import Builder, Function
 from rvhv.jit.liveness import live_at_entries, most_used
@@ -262,9 +263,13 @@ class Translator:
     def assist_row(self) -> None:
         """Have the machine do the current instruction on the state."""
         b, step = self.builder, self.step
-        self.store_slot("left", b.add(self.left, self.const(self.behind)))
+        self.store_slot("left", self.steps_left())
         pc = b.add(self.page, self.const(step.offset))
         self.assist(Assist.ROW, self.const(step.word), pc, b.add(pc, self.const(step.length)))
+
+    def steps_left(self) -> ir.Value:
+        """Before the current instruction."""
+        return self.builder.add(self.left, self.const(self.behind))
 
     def reload_destination(self) -> None:
         for field, file in (("rd", "x"), ("frd", "f")):
@@ -447,7 +452,8 @@ class Translator:
         return b.zext(b.not_(held), I64)
 
     def csr(self, csr: Value, update: Callable[[Value], Value], reads: Value, writes: Value) -> Value:
-        raise InternalError("a CSR access is the machine's")
+        assert isinstance(csr, int) and isinstance(reads, int) and isinstance(writes, int)
+        return csrs.access(self, ISA.csr_by_number[csr], update, bool(writes))
 
     def call(self, helper: str, args: tuple[Value, ...]) -> None:
         raise InternalError(f"{helper} is the interpreter's")
