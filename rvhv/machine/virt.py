@@ -217,6 +217,10 @@ class Machine:
         """End what serves it outside this process: the translator. May be called twice."""
         close_engine(self.memory)
 
+    def hart_state(self, number: int) -> str:
+        """ "running", "asleep" (in a WFI) or "stopped" (its firmware has not started it)."""
+        return "stopped" if not self._started(number) else "asleep" if self._waiting[number] else "running"
+
     @property
     def last_run(self) -> int:
         """The number of the hart that runs, or ran last."""
