@@ -31,6 +31,7 @@ from rvhv.cpu.state import (
 )
 from rvhv.errors import ConfigError
 from rvhv.jit.job import Job, Result
+from rvhv.jit.lull import Lull
 
 if TYPE_CHECKING:
     from rvhv.jit.cache import ObjectCache, Spec
@@ -45,8 +46,8 @@ LEAST_CODE = 16 << 10  # bytes that a region costs, however short
 MOST_OF_A_FRAME = 64  # translations of a frame's code: one that changes all the time is left to the interpreter
 MOST_VARIANTS = 64  # regions that start alike, which are looked at when one is wanted
 MOST_STARTS = 64  # of one region
-# at this translation of a frame all of its hot code becomes one region, of so many instructions
-UNITED: dict[int, int] = {}
+MOST_UNITED = 1024  # instructions of a region that is made of a frame's regions
+UNITE_AT = 8  # with the tier JIT, which has no lulls: at every so manieth translation of a frame
 ATTENTION, WANTED, SAMPLE = SLOT["attention"], SLOT["wanted"], SLOT["sample"]
 
 
@@ -125,12 +126,13 @@ class FrameCode:
 
     starts: set[int] = field(default_factory=set)  # wanted: regions were left for them
     hints: set[int] = field(default_factory=set)  # wanted: chunks ended there
-    known: set[int] = field(default_factory=set)  # starts that were ever wanted
     entries: set[int] = field(default_factory=set)  # of regions that were installed
     installed: dict[int, Loaded] = field(default_factory=dict)  # by address; stores may have dropped them since
     specs: list[Spec] = field(default_factory=list)  # of the jobs that were done
     recalled: bool = False  # earlier runs were asked for theirs
     translations: int = 0
+    apart: int = 0  # regions that were installed since these were made one
+    united: int = 0  # how often they were
 
 
 @dataclass
@@ -163,6 +165,14 @@ class Engine:
         self._frames: dict[int, FrameCode] = {}
         self._wanted: dict[int, FrameCode] = {}  # those with starts or hints
         self._asked: Job | None = None
+        ready = weakref.WeakMethod(self._ready)  # another thread keeps no engine, and no guests' memory, alive
+
+        def tell() -> None:
+            if (call := ready()) is not None:
+                call()
+
+        self._tell = tell
+        self._lull = Lull(tell)
         self._worker: Any = None
         self._end_worker: Callable[[], object] = lambda: None
         self._early = 0
@@ -221,7 +231,7 @@ class Engine:
             assert self._asked is not None
             job, self._asked = self._asked, None
             self._finish(hart, job, result)
-        while self._asked is None and (job := self._next_job()) is not None:
+        while self._asked is None and (job := self._next_job() or self._union()) is not None:
             from rvhv.jit.work import find
 
             if (found := find(job, self._objects())) is not None:
@@ -231,6 +241,8 @@ class Engine:
                 self._start_worker()
             self._asked = job
             self._worker.send(job)
+        if self._asked is None and self._apart() is not None:
+            self._lull.watch()
 
     def _objects(self) -> ObjectCache:
         if self._cache is None:
@@ -246,6 +258,8 @@ class Engine:
         places = list(state[base : base + count])
         state[WANTED] = 0
         self._early += count
+        if count:
+            self._lull.disturb()
         self.statistics.requests += count
         for place in places:
             frame, offset = divmod(place & ~WANTED_SAMPLED, PAGE)
@@ -317,14 +331,40 @@ class Engine:
         frame = max(self._wanted, key=lambda f: len(self._wanted[f].starts) + len(self._wanted[f].hints))
         code = self._wanted.pop(frame)
         starts, hints = tuple(sorted(code.starts)), tuple(sorted(code.hints))
-        code.known |= code.starts
         code.starts, code.hints = set(), set()
         code.translations += 1
         self._names += 1
-        most = UNITED.get(code.translations) if self.tier is Tier.AUTO else None
-        if most is not None:
-            return Job(self._names, frame, self._bytes(frame), tuple(sorted(code.known)), self.tlb_bits, hints, (), most)
+        if self.tier is Tier.JIT and code.translations % UNITE_AT == 0:
+            before = self._roots(frame, code)
+            starts, hints = tuple(sorted({*starts, *before[0]})), tuple(sorted({*hints, *before[1]}))
+            return Job(self._names, frame, self._bytes(frame), starts, self.tlb_bits, hints, (), MOST_UNITED)
         return Job(self._names, frame, self._bytes(frame), starts, self.tlb_bits, hints, tuple(sorted(code.entries)))
+
+    def _roots(self, frame: int, code: FrameCode) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The starts and hints of the regions that no store has dropped."""
+        self._covers(frame, code, 0)
+        results = [loaded.result for loaded in code.installed.values()]
+        return tuple(sorted({s for r in results for s in r.starts})), tuple(sorted({h for r in results for h in r.hints}))
+
+    def _apart(self) -> tuple[int, FrameCode] | None:
+        """A frame with regions that should be one: two, and after some unions more, have come since the last."""
+        fits = (
+            (f, c) for f, c in self._frames.items() if c.apart > max(c.united, 1) and c.translations < MOST_OF_A_FRAME
+        )
+        return next(fits, None)
+
+    def _union(self) -> Job | None:
+        while self._lull.now and (found := self._apart()) is not None:
+            frame, code = found
+            starts, hints = self._roots(frame, code)
+            code.apart = 0
+            if len(code.installed) > 1:
+                code.apart = -1  # it is one itself
+                code.united += 1
+                code.translations += 1
+                self._names += 1
+                return Job(self._names, frame, self._bytes(frame), starts, self.tlb_bits, hints, (), MOST_UNITED)
+        return None
 
     def _cool(self, frame: int, offsets: Iterable[int]) -> None:
         """What was not made an entry may become hot again."""
@@ -339,6 +379,8 @@ class Engine:
         self._install(hart, result)
         if result.code and self.tier is Tier.AUTO:
             code = self._frames.setdefault(job.frame, FrameCode())
+            if job.most == MOST_UNITED:
+                code.specs.clear()  # it takes their place
             code.specs.append([job.starts, job.hints, job.stops, job.most])
             if not result.recalled:
                 self._objects().remember(job.page, code.specs)
@@ -380,7 +422,9 @@ class Engine:
         self.statistics.installs += 1
         code = self._frames.setdefault(frame, FrameCode())
         code.entries.update(loaded.result.entries)
-        code.installed[loaded.address] = loaded
+        if loaded.address not in code.installed:
+            code.installed[loaded.address] = loaded
+            code.apart += 1
         hart.operate(Op.COVER, frame, loaded.result.cover)
         for entry in loaded.result.entries:
             hart.operate(Op.INSTALL, frame * PAGE + entry, loaded.address)
@@ -400,14 +444,8 @@ class Engine:
     def _start_worker(self) -> None:
         from rvhv.jit.worker import Worker
 
-        ready = weakref.WeakMethod(self._ready)  # the worker's thread keeps no engine, and no guests' memory, alive
-
-        def tell() -> None:
-            if (call := ready()) is not None:
-                call()
-
         try:
-            self._worker = Worker(tell)
+            self._worker = Worker(self._tell)
         except OSError as error:
             self._give_up(str(error))
             return
@@ -428,5 +466,6 @@ class Engine:
         """End the worker. Guests may go on, and what is hot stays with the interpreter. May be called twice."""
         from rvhv.jit.worker import NoWorker
 
+        self._lull.end()
         self._end_worker()
         self._worker = NoWorker()

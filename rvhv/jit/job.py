@@ -30,6 +30,8 @@ class Result:
     cover: int = 0
     ranges: tuple[tuple[int, bytes], ...] = ()
     instructions: int = 0
+    starts: tuple[int, ...] = ()  # of the job
+    hints: tuple[int, ...] = ()
     seconds: float = 0.0  # of CPU time
     cached: bool = False
     recalled: bool = False  # from an earlier run's list

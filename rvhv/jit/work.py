@@ -59,6 +59,8 @@ def _result(
         region.cover,
         ranges,
         region.instructions,
+        job.starts,
+        job.hints,
         seconds=seconds,
         cached=cached,
         warning=warning,
