@@ -348,9 +348,7 @@ class Engine:
 
     def _apart(self) -> tuple[int, FrameCode] | None:
         """A frame with regions that should be one: two, and after some unions more, have come since the last."""
-        fits = (
-            (f, c) for f, c in self._frames.items() if c.apart > max(c.united, 1) and c.translations < MOST_OF_A_FRAME
-        )
+        fits = ((f, c) for f, c in self._frames.items() if c.apart > max(c.united, 1) and c.translations < MOST_OF_A_FRAME)
         return next(fits, None)
 
     def _union(self) -> Job | None:

@@ -70,7 +70,8 @@ LOOP_WEIGHT, DEEPEST = 8, 4
 def variables(region: Region) -> dict[int, frozenset[str]]:
     """For each block the registers that have variables in it: those that its innermost loop names most often, in loops within
     it more. A block in no loop counts as in one with all others. The rest stay in the state."""
-    spans = sorted({(s, at) for at, block in region.blocks.items() for s in block.successors if s <= at}, key=lambda s: s[1] - s[0])
+    loops = {(s, at) for at, block in region.blocks.items() for s in block.successors if s <= at}
+    spans = sorted(loops, key=lambda s: (s[1] - s[0], s))
     around = {at: [span for span in spans if span[0] <= at <= span[1]] for at in region.blocks}
     named = {at: Counter(r for step in block.steps for r in reads(step) | writes(step)) for at, block in region.blocks.items()}
     found: dict[tuple[int, int] | None, frozenset[str]] = {}

@@ -47,9 +47,7 @@ def work(job: Job, objects: ObjectCache | None = None) -> Result:
     return _result(job, region, code, seconds=time.process_time() - start, warning=warning)
 
 
-def _result(
-    job: Job, region: Region, code: bytes, *, seconds: float = 0.0, cached: bool = False, warning: str = ""
-) -> Result:
+def _result(job: Job, region: Region, code: bytes, *, seconds: float = 0.0, cached: bool = False, warning: str = "") -> Result:
     ranges = ranges_of(region, job.page)
     return Result(
         job.number,
