@@ -21,7 +21,9 @@ from rvhv.core.memory import PAGE, Memory
 from rvhv.core.ops import Op
 from rvhv.cpu.state import (
     CODE_ENTRIES,
+    CODE_FRAME,
     CODE_STRIDE,
+    FETCH_WORDS,
     FRAME_CODE,
     FRAME_WORDS,
     LEAST_ENTRY,
@@ -231,7 +233,7 @@ class Engine:
             assert self._asked is not None
             job, self._asked = self._asked, None
             self._finish(hart, job, result)
-        while self._asked is None and (job := self._next_job() or self._union()) is not None:
+        while self._asked is None and (job := self._next_job() or self._union(hart)) is not None:
             from rvhv.jit.work import find
 
             if (found := find(job, self._objects())) is not None:
@@ -241,7 +243,7 @@ class Engine:
                 self._start_worker()
             self._asked = job
             self._worker.send(job)
-        if self._asked is None and self._apart() is not None:
+        if self._asked is None and any(map(self._is_apart, self._frames.values())):
             self._lull.watch()
 
     def _objects(self) -> ObjectCache:
@@ -342,27 +344,37 @@ class Engine:
 
     def _roots(self, frame: int, code: FrameCode) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """The starts and hints of the regions that no store has dropped."""
-        self._covers(frame, code, 0)
+        self._covers(frame, code, 0)  # forgets the others
         results = [loaded.result for loaded in code.installed.values()]
         return tuple(sorted({s for r in results for s in r.starts})), tuple(sorted({h for r in results for h in r.hints}))
 
-    def _apart(self) -> tuple[int, FrameCode] | None:
-        """A frame with regions that should be one: two, and after some unions more, have come since the last."""
-        fits = ((f, c) for f, c in self._frames.items() if c.apart > max(c.united, 1) and c.translations < MOST_OF_A_FRAME)
-        return next(fits, None)
+    @staticmethod
+    def _is_apart(code: FrameCode) -> bool:
+        """Whether regions that should be one have come since the last union: two, and after some unions more."""
+        return code.apart > max(code.united, 1) and code.translations < MOST_OF_A_FRAME
 
-    def _union(self) -> Job | None:
-        while self._lull.now and (found := self._apart()) is not None:
-            frame, code = found
-            starts, hints = self._roots(frame, code)
-            code.apart = 0
-            if len(code.installed) > 1:
-                code.apart = -1  # it is one itself
-                code.united += 1
-                code.translations += 1
-                self._names += 1
-                return Job(self._names, frame, self._bytes(frame), starts, self.tlb_bits, hints, (), MOST_UNITED)
-        return None
+    def _running(self, hart: HartPart) -> int:
+        """The frame that the hart executes from, or -1."""
+        state = hart.state
+        pc = state[SLOT["pc"]]
+        at = state[SLOT["tlb_fetch"]] + FETCH_WORDS * (pc // PAGE & state[SLOT["tlb_mask"]])
+        return self.memory.code.view[state[at + 1] + CODE_FRAME] if state[at] == pc & -PAGE else -1
+
+    def _union(self, hart: HartPart) -> Job | None:
+        """One region in place of those of a frame. Only where the hart is found running in a lull: it takes as long as they did."""
+        frame = self._running(hart)
+        code = self._frames.get(frame)
+        if not self._lull.now or code is None or not self._is_apart(code):
+            return None
+        starts, hints = self._roots(frame, code)
+        code.apart = 0
+        if len(code.installed) < 2:
+            return None
+        code.apart = -1  # it is one itself
+        code.united += 1
+        code.translations += 1
+        self._names += 1
+        return Job(self._names, frame, self._bytes(frame), starts, self.tlb_bits, hints, (), MOST_UNITED)
 
     def _cool(self, frame: int, offsets: Iterable[int]) -> None:
         """What was not made an entry may become hot again."""
