@@ -361,7 +361,7 @@ class Engine:
         return self.memory.code.view[state[at + 1] + CODE_FRAME] if state[at] == pc & -PAGE else -1
 
     def _union(self, hart: HartPart) -> Job | None:
-        """One region in place of those of a frame. Only where the hart is found running in a lull: it takes as long as they did."""
+        """One region in place of a frame's. Only where the hart is found running in a lull: it takes as long as they did."""
         frame = self._running(hart)
         code = self._frames.get(frame)
         if not self._lull.now or code is None or not self._is_apart(code):

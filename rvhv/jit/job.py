@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+MOST_INSTRUCTIONS = 128  # of a region, at first: a page's regions are united later
+
 
 @dataclass(frozen=True)
 class Job:
@@ -16,7 +18,7 @@ class Job:
     tlb_bits: int
     hints: tuple[int, ...] = ()
     stops: tuple[int, ...] = ()
-    most: int = 256
+    most: int = MOST_INSTRUCTIONS
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,133 @@
+"""Which blocks a region has, which registers have variables in them, and when a page's regions become one."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from rvhv.core.memory import PAGE, Memory
+from rvhv.core.registry import ISA
+from rvhv.cpu.state import SLOT
+from rvhv.hart import Hart
+from rvhv.isa.render.asm import Assembler
+from rvhv.jit import engine, lull
+from rvhv.jit.engine import MOST_UNITED, Engine
+from rvhv.jit.form import Region, form
+from rvhv.jit.liveness import MOST_VARIABLES, live_at_starts, variables
+
+BASE = 0x8000_0000
+ASM = Assembler(ISA)
+PATIENCE = 30  # seconds until a region must have come
+
+# a loop and a function that only a register leads to
+CALLS = """
+    la   x10, function
+again:
+    addi x6, x6, 1
+    jalr x1, 0(x10)
+    j    again
+    .balign 512
+function:
+    xor  x7, x7, x6
+    addi x8, x8, 3
+    jalr x0, 0(x1)
+"""
+
+
+def page(source: str) -> bytes:
+    return ASM.program(source, BASE).ljust(PAGE, b"\0")
+
+
+def formed(source: str, *starts: int, hints: tuple[int, ...] = ()) -> Region:
+    region = form(page(source), starts, hints)
+    assert region is not None
+    return region
+
+
+def test_a_hint_that_is_reached_splits_no_block() -> None:
+    straight = "addi x5, x5, 1; addi x5, x5, 2; addi x5, x5, 3; ebreak"
+    assert formed(straight, 0, hints=(4, 8)).blocks.keys() == formed(straight, 0).blocks.keys()
+    assert formed(straight, 0, hints=(4, 8)).entries == (0,)
+
+
+def test_a_hint_that_is_not_reached_is_an_entry_and_those_behind_it_are_not() -> None:
+    straight = "addi x5, x5, 1; addi x5, x5, 2; addi x5, x5, 3; ebreak"
+    assert formed(straight, hints=(4, 8)).entries == (4,)
+    assert 0 not in formed(straight, 4, hints=(8,)).blocks
+
+
+def test_a_hint_in_a_loop_does_not_take_the_place_of_its_head() -> None:
+    loop = "loop: addi x5, x5, 1; addi x6, x6, 1; bnez x5, loop; ebreak"
+    assert formed(loop, hints=(4,)).entries == (4,)
+    assert formed(loop, 0, hints=(4,)).entries == (0,)
+
+
+MANY = "; ".join(f"addi x{r}, x{r}, 1" for r in range(8, 28))
+
+
+def test_each_loop_has_variables_for_its_own_registers() -> None:
+    region = formed(f"one: addi x5, x5, 1; addi x6, x6, 1; bnez x5, one; {MANY}; two: addi x28, x29, 1; bnez x28, two; ebreak", 0)
+    held = variables(region)
+    one, two = min(region.blocks), max(at for at, block in region.blocks.items() if at in block.successors)
+    assert {"x5", "x6"} <= held[one]
+    assert {"x28", "x29"} <= held[two]
+    assert all(sum(r[0] == file for r in there) <= most for there in held.values() for file, most in MOST_VARIABLES.items())
+    assert "x29" in live_at_starts(region)[one]
+
+
+def hart_with(source: str, tier: str) -> Hart:
+    memory = Memory(64 * PAGE, BASE)
+    memory.write(BASE, page(source))
+    hart = Hart(memory, tier=tier)
+    hart.open_pmp()
+    hart.state[SLOT["pc"]] = BASE
+    return hart
+
+
+def test_regions_of_a_page_become_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a lull; what later runs are told of the page is this region only."""
+    monkeypatch.setattr("rvhv.jit.cache.cache_folder", lambda: tmp_path)
+    monkeypatch.setattr(engine, "WORTH_A_WORKER", 1)
+    hart, plain = hart_with(CALLS, "auto"), hart_with(CALLS, "interp")
+    translator = hart.engine
+    assert isinstance(translator, Engine)
+    end = time.monotonic() + PATIENCE
+    while not any(spec[3] == MOST_UNITED for code in translator._frames.values() for spec in code.specs):
+        assert time.monotonic() < end
+        hart.run(1_000_000)
+    (frame,) = translator._frames.values()
+    assert frame.united == len(frame.specs) == 1
+    steps, entries = hart.state[SLOT["steps"]], hart.state[SLOT["region_entries"]]
+    hart.run(50_000_001)
+    assert hart.state[SLOT["region_entries"]] - entries < 5_000, "the call does not stay in the region"
+    assert hart.state[SLOT["steps"]] - steps == 50_000_001
+    for h in (hart, plain):
+        for n in range(5, 9):
+            h.state[n] = 0
+        h.state[SLOT["pc"]] = BASE
+        h.run(1_000_003)
+    assert list(hart.state[:32]) == list(plain.state[:32])
+    assert hart.state[SLOT["pc"]] == plain.state[SLOT["pc"]]
+    assert (tmp_path / "regions").is_dir()
+    translator.close()
+
+
+def test_a_lull_begins_anew_with_each_disturbance(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lull, "LONG_ENOUGH", 0.05)
+    told = []
+    waiting = lull.Lull(lambda: told.append(waiting.now))
+    waiting.watch()
+    waiting.watch()
+    time.sleep(0.03)
+    waiting.disturb()
+    time.sleep(0.2)
+    assert told == [False], "it was told once, and too early to act"
+    waiting.watch()
+    time.sleep(0.2)
+    assert told == [False, True]
+    waiting.watch()
+    waiting.end()
+    time.sleep(0.1)
+    assert len(told) == 2
