@@ -49,7 +49,7 @@ MOST_OF_A_FRAME = 64  # translations of a frame's code: one that changes all the
 MOST_VARIANTS = 64  # regions that start alike, which are looked at when one is wanted
 MOST_STARTS = 64  # of one region
 MOST_UNITED = 1024  # instructions of a region that is made of a frame's regions
-UNITE_AT = 8  # with the tier JIT, which has no lulls: at every so manieth translation of a frame
+UNITE_AT = 8  # with the tier JIT, which has no lulls: at this translation of a frame
 ATTENTION, WANTED, SAMPLE = SLOT["attention"], SLOT["wanted"], SLOT["sample"]
 
 
@@ -336,7 +336,7 @@ class Engine:
         code.starts, code.hints = set(), set()
         code.translations += 1
         self._names += 1
-        if self.tier is Tier.JIT and code.translations % UNITE_AT == 0:
+        if self.tier is Tier.JIT and code.translations == UNITE_AT:
             before = self._roots(frame, code)
             starts, hints = tuple(sorted({*starts, *before[0]})), tuple(sorted({*hints, *before[1]}))
             return Job(self._names, frame, self._bytes(frame), starts, self.tlb_bits, hints, (), MOST_UNITED)
