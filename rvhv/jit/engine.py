@@ -213,7 +213,7 @@ class Engine:
         """Take what is wanted from the ring, and install what is ready."""
         hart.state[ATTENTION] = 0
         if self._process != os.getpid() and not self._stopped:
-            self._worker = None  # it is the parent's
+            self._worker, self._lull = None, Lull(self._tell)  # those are the parent's
             self.stop()
         if self._stopped:
             hart.state[WANTED] = 0
@@ -225,7 +225,7 @@ class Engine:
             while (job := self._next_job()) is not None:
                 self._finish(hart, job, work(job))
             return
-        if self._early < WORTH_A_WORKER:
+        if self._early < WORTH_A_WORKER and self._worker is None and not self._any_apart():
             return
         if self._worker is not None and self._worker.dead:
             self._give_up("its process ended")
@@ -243,7 +243,7 @@ class Engine:
                 self._start_worker()
             self._asked = job
             self._worker.send(job)
-        if self._asked is None and any(map(self._is_apart, self._frames.values())):
+        if self._asked is None and self._any_apart():
             self._lull.watch()
 
     def _objects(self) -> ObjectCache:
@@ -352,6 +352,9 @@ class Engine:
     def _is_apart(code: FrameCode) -> bool:
         """Whether regions that should be one have come since the last union: two, and after some unions more."""
         return code.apart > max(code.united, 1) and code.translations < MOST_OF_A_FRAME
+
+    def _any_apart(self) -> bool:
+        return any(map(self._is_apart, self._frames.values()))
 
     def _running(self, hart: HartPart) -> int:
         """The frame that the hart executes from, or -1."""

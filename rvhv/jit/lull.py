@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-LONG_ENOUGH = 0.1  # seconds
+LONG_ENOUGH = 0.2  # seconds
 
 
 class Lull:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,13 +14,16 @@ from rvhv.core.registry import ISA
 from rvhv.cpu.state import SLOT
 from rvhv.hart import Hart
 from rvhv.isa.render.asm import Assembler
-from rvhv.jit import engine, lull
+from rvhv.jit import cache, engine, lull
 from rvhv.jit.engine import MOST_UNITED, Engine
 from rvhv.jit.form import Region, form
+from rvhv.jit.job import Job
 from rvhv.jit.liveness import MOST_VARIABLES, live_at_starts, variables
+from rvhv.jit.work import work
 
 BASE = 0x8000_0000
 ASM = Assembler(ISA)
+TLB_BITS = 3
 PATIENCE = 30  # seconds until a region must have come
 
 # a loop and a function that only a register leads to
@@ -80,29 +85,44 @@ def test_each_loop_has_variables_for_its_own_registers() -> None:
 def hart_with(source: str, tier: str) -> Hart:
     memory = Memory(64 * PAGE, BASE)
     memory.write(BASE, page(source))
-    hart = Hart(memory, tier=tier)
+    hart = Hart(memory, tlb_bits=TLB_BITS, tier=tier)
     hart.open_pmp()
     hart.state[SLOT["pc"]] = BASE
     return hart
 
 
-def test_regions_of_a_page_become_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a lull; what later runs are told of the page is this region only."""
-    monkeypatch.setattr("rvhv.jit.cache.cache_folder", lambda: tmp_path)
-    monkeypatch.setattr(engine, "WORTH_A_WORKER", 1)
-    hart, plain = hart_with(CALLS, "auto"), hart_with(CALLS, "interp")
-    translator = hart.engine
-    assert isinstance(translator, Engine)
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "cache_folder", lambda: tmp_path)
+
+
+def engine_of(hart: Hart) -> Engine:
+    assert isinstance(hart.engine, Engine)
+    return hart.engine
+
+
+def run_until(hart: Hart, done: Callable[[Engine], bool]) -> None:
     end = time.monotonic() + PATIENCE
-    while not any(spec[3] == MOST_UNITED for code in translator._frames.values() for spec in code.specs):
+    while not done(engine_of(hart)):
         assert time.monotonic() < end
         hart.run(1_000_000)
-    (frame,) = translator._frames.values()
+
+
+def is_united(translator: Engine) -> bool:
+    return any(spec[3] == MOST_UNITED for code in translator._frames.values() for spec in code.specs)
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_regions_of_a_page_become_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a lull; what later runs are told of the page is this region only."""
+    monkeypatch.setattr(engine, "WORTH_A_WORKER", 1)
+    hart, plain = hart_with(CALLS, "auto"), hart_with(CALLS, "interp")
+    run_until(hart, is_united)
+    (frame,) = engine_of(hart)._frames.values()
     assert frame.united == len(frame.specs) == 1
-    steps, entries = hart.state[SLOT["steps"]], hart.state[SLOT["region_entries"]]
+    entries = hart.state[SLOT["region_entries"]]
     hart.run(50_000_001)
     assert hart.state[SLOT["region_entries"]] - entries < 5_000, "the call does not stay in the region"
-    assert hart.state[SLOT["steps"]] - steps == 50_000_001
     for h in (hart, plain):
         for n in range(5, 9):
             h.state[n] = 0
@@ -110,8 +130,21 @@ def test_regions_of_a_page_become_one(tmp_path: Path, monkeypatch: pytest.Monkey
         h.run(1_000_003)
     assert list(hart.state[:32]) == list(plain.state[:32])
     assert hart.state[SLOT["pc"]] == plain.state[SLOT["pc"]]
-    assert (tmp_path / "regions").is_dir()
-    translator.close()
+    engine_of(hart).close()
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_what_an_earlier_run_left_apart_becomes_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though hardly anything is hot any more that was not translated then."""
+    objects, code = cache.ObjectCache(), page(CALLS)
+    specs: list[list[Any]] = [[(8,), (), (), 128], [(512,), (), (8,), 128]]
+    for starts, hints, stops, most in specs:
+        assert work(Job(1, 0, code, starts, TLB_BITS, hints, stops, most), objects).code
+    objects.remember(code, specs)
+    monkeypatch.setattr(engine, "WORTH_A_WORKER", 1_000)
+    hart = hart_with(CALLS, "auto")
+    run_until(hart, is_united)
+    engine_of(hart).close()
 
 
 def test_a_lull_begins_anew_with_each_disturbance(monkeypatch: pytest.MonkeyPatch) -> None:
