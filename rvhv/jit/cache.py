@@ -43,21 +43,27 @@ def key(region: Region, page: bytes, tlb_bits: int) -> str:
 
 
 Offsets = tuple[int, ...]
-Spec = tuple[Offsets, Offsets, Offsets]  # of a job: starts, hints and stops
+Spec = tuple[Offsets, Offsets, Offsets, int]  # of a job: starts, hints, stops and most instructions
 
 
 def _specs(code: bytes) -> list[Spec]:
     """Raises ValueError for what `remember` does not write."""
     document: Any = json.loads(code)
-    if not isinstance(document, list) or any(not isinstance(spec, list) or len(spec) != 3 for spec in document):
+    if not isinstance(document, list) or any(not isinstance(spec, list) or len(spec) != 4 for spec in document):
         raise ValueError("no list of specs")
-    return [(_offsets(starts), _offsets(hints), _offsets(stops)) for starts, hints, stops in document]
+    return [(_offsets(starts), _offsets(hints), _offsets(stops), _most(most)) for starts, hints, stops, most in document]
 
 
 def _offsets(found: Any) -> Offsets:
     if not isinstance(found, list) or any(type(n) is not int or n % 2 or not 0 <= n < PAGE for n in found):
         raise ValueError("no offsets into a page")
     return tuple(found)
+
+
+def _most(found: Any) -> int:
+    if type(found) is not int or not 0 < found <= PAGE // 2:
+        raise ValueError("no number of instructions")
+    return found
 
 
 def _page_name(page: bytes) -> str:

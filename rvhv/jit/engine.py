@@ -20,7 +20,9 @@ from rvhv.core.memory import PAGE, Memory
 from rvhv.core.ops import Op
 from rvhv.cpu.state import (
     CODE_ENTRIES,
+    CODE_FRAME,
     CODE_STRIDE,
+    FETCH_WORDS,
     FRAME_CODE,
     FRAME_WORDS,
     LEAST_ENTRY,
@@ -30,6 +32,7 @@ from rvhv.cpu.state import (
 )
 from rvhv.errors import ConfigError
 from rvhv.jit.job import LEAST_LENGTH, Job, Result, failed
+from rvhv.jit.lull import Lull
 
 if TYPE_CHECKING:
     from rvhv.jit.cache import ObjectCache, Spec
@@ -43,6 +46,8 @@ MOST_CODE = 64 << 20  # bytes of regions that are kept
 LEAST_CODE = 16 << 10  # bytes that a region costs, however short
 MOST_OF_A_FRAME = 64  # translations of a frame's code: one that changes all the time is left to the interpreter
 MOST_VARIANTS = 64  # regions that start alike, which are looked at when one is wanted
+MOST_UNITED = 1024  # instructions of a region that is made of a frame's regions
+UNITE_AT = 8  # with the tier JIT, which has no lulls: at this translation of a frame
 ATTENTION, WANTED, SAMPLE = SLOT["attention"], SLOT["wanted"], SLOT["sample"]
 
 
@@ -124,6 +129,8 @@ class FrameCode:
     page: bytes = b""  # the frame's bytes when its jobs were last looked up
     specs: list[Spec] = field(default_factory=list)  # of the jobs done of these bytes, in earlier runs too
     translations: int = 0
+    apart: int = 0  # regions that were installed since these were made one
+    united: int = 0  # how often they were
 
 
 @dataclass
@@ -156,6 +163,14 @@ class Engine:
         self._frames: dict[int, FrameCode] = {}
         self._wanted: dict[int, FrameCode] = {}  # those with starts or hints
         self._asked: Job | None = None
+        ready = weakref.WeakMethod(self._ready)  # another thread keeps no engine, and no guests' memory, alive
+
+        def tell() -> None:
+            if (call := ready()) is not None:
+                call()
+
+        self._tell = tell
+        self._lull = Lull(tell)
         self._worker: Any = None
         self._end_worker: Callable[[], object] = lambda: None
         self._early = 0
@@ -194,7 +209,7 @@ class Engine:
         """Take what is wanted from the ring, and install what is ready."""
         hart.state[ATTENTION] = 0
         if self._process != os.getpid() and not self._stopped:
-            self._worker = None  # it is the parent's
+            self._worker, self._lull = None, Lull(self._tell)  # those are the parent's
             self.stop()
         if self._stopped:
             hart.state[WANTED] = 0
@@ -206,7 +221,7 @@ class Engine:
             while (job := self._next_job()) is not None:
                 self._finish(hart, job, work(job))
             return
-        if self._early < WORTH_A_WORKER:
+        if self._early < WORTH_A_WORKER and self._worker is None and not self._any_apart():
             return
         if self._worker is not None and self._worker.dead:
             self._give_up("its process ended")
@@ -214,7 +229,7 @@ class Engine:
             if self._asked is not None and self._asked.number == result.number:
                 job, self._asked = self._asked, None
                 self._finish(hart, job, result)
-        while self._asked is None and (job := self._next_job()) is not None:
+        while self._asked is None and (job := self._next_job() or self._union(hart)) is not None:
             if (found := self._find(job)) is not None:
                 self._finish(hart, job, found)
                 continue
@@ -222,6 +237,8 @@ class Engine:
                 self._start_worker()
             self._asked = job
             self._worker.send(job)
+        if self._asked is None and self._any_apart():
+            self._lull.watch()
 
     def _objects(self) -> ObjectCache:
         if self._cache is None:
@@ -246,6 +263,8 @@ class Engine:
         places = list(state[base : base + count])
         state[WANTED] = 0
         self._early += count
+        if count:
+            self._lull.disturb()
         self.statistics.requests += count
         for place in places:
             frame, offset = divmod(place & ~WANTED_SAMPLED, PAGE)
@@ -302,9 +321,9 @@ class Engine:
         if not self._look_up(code, page) or not code.specs:
             return False
         code.translations += changed  # it takes as long as finding out what a short one is made of
-        for i, (starts, hints, stops) in enumerate(code.specs):
+        for i, (starts, hints, stops, most) in enumerate(code.specs):
             self._names += 1
-            job = Job(self._names, frame, page, starts, self.tlb_bits, hints, stops)
+            job = Job(self._names, frame, page, starts, self.tlb_bits, hints, stops, most)
             found = self._find(job)
             if found is None or not found.code:
                 del code.specs[i:]
@@ -348,7 +367,49 @@ class Engine:
         self._names += 1
         page = self._bytes(frame)
         self._look_up(code, page)
+        if self.tier is Tier.JIT and code.translations == UNITE_AT:
+            before = self._roots(frame, code)
+            starts, hints = tuple(sorted({*starts, *before[0]})), tuple(sorted({*hints, *before[1]}))
+            return Job(self._names, frame, page, starts, self.tlb_bits, hints, (), MOST_UNITED)
         return Job(self._names, frame, page, starts, self.tlb_bits, hints, tuple(sorted(self._live(frame, code))))
+
+    def _roots(self, frame: int, code: FrameCode) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The starts and hints of the regions that no store has dropped."""
+        results = [loaded.result for loaded in {id(loaded): loaded for loaded in self._live(frame, code).values()}.values()]
+        return tuple(sorted({s for r in results for s in r.starts})), tuple(sorted({h for r in results for h in r.hints}))
+
+    @staticmethod
+    def _is_apart(code: FrameCode) -> bool:
+        """Whether regions that should be one have come since the last union: two, and after some unions more."""
+        return code.apart > max(code.united, 1) and code.translations < MOST_OF_A_FRAME
+
+    def _any_apart(self) -> bool:
+        return any(map(self._is_apart, self._frames.values()))
+
+    def _running(self, hart: HartPart) -> int:
+        """The frame that the hart executes from, or -1."""
+        state = hart.state
+        pc = state[SLOT["pc"]]
+        at = state[SLOT["tlb_fetch"]] + FETCH_WORDS * (pc // PAGE & state[SLOT["tlb_mask"]])
+        return self.memory.code.view[state[at + 1] + CODE_FRAME] if state[at] == pc & -PAGE else -1
+
+    def _union(self, hart: HartPart) -> Job | None:
+        """One region in place of a frame's. Only where the hart is found running in a lull: it takes as long as they did."""
+        frame = self._running(hart)
+        code = self._frames.get(frame)
+        if not self._lull.now or code is None or not self._is_apart(code):
+            return None
+        starts, hints = self._roots(frame, code)
+        code.apart = 0
+        if len(code.installed) < 2:
+            return None
+        code.apart = -1  # it is one itself
+        code.united += 1
+        code.translations += 1
+        self._names += 1
+        page = self._bytes(frame)
+        self._look_up(code, page)
+        return Job(self._names, frame, page, starts, self.tlb_bits, hints, (), MOST_UNITED)
 
     def _cool(self, frame: int, offsets: Iterable[int]) -> None:
         """What was not made an entry may become hot again."""
@@ -367,10 +428,14 @@ class Engine:
             return  # nor will it be asked for again, unless a store changes it
         self._install(hart, result)
         code = self._frames.setdefault(job.frame, FrameCode())
-        spec = (job.starts, job.hints, job.stops)
-        if self.tier is Tier.AUTO and job.page == code.page and spec not in code.specs and len(code.specs) < MOST_OF_A_FRAME:
-            code.specs.append(spec)
-            self._objects().remember(job.page, code.specs)
+        if self.tier is Tier.AUTO and job.page == code.page:
+            # a union takes the place of what it was made of
+            specs = [] if job.most == MOST_UNITED else code.specs
+            spec = (job.starts, job.hints, job.stops, job.most)
+            specs = specs if spec in specs else [*specs, spec]
+            if specs != code.specs and len(specs) <= MOST_OF_A_FRAME:
+                code.specs = specs
+                self._objects().remember(job.page, specs)
         self._cool(job.frame, (*job.starts, *job.hints))
 
     def _warn(self, why: str) -> None:
@@ -417,7 +482,9 @@ class Engine:
     def _enter(self, hart: HartPart, frame: int, loaded: Loaded) -> None:
         self.statistics.installs += 1
         code = self._frames.setdefault(frame, FrameCode())
-        code.installed[loaded.address] = loaded
+        if loaded.address not in code.installed:
+            code.installed[loaded.address] = loaded
+            code.apart += 1
         hart.operate(Op.COVER, frame, loaded.result.cover)
         for entry in loaded.result.entries:
             hart.operate(Op.INSTALL, frame * PAGE + entry, loaded.address)
@@ -437,14 +504,8 @@ class Engine:
     def _start_worker(self) -> None:
         from rvhv.jit.worker import Worker
 
-        ready = weakref.WeakMethod(self._ready)  # the worker's thread keeps no engine, and no guests' memory, alive
-
-        def tell() -> None:
-            if (call := ready()) is not None:
-                call()
-
         try:
-            self._worker = Worker(tell)
+            self._worker = Worker(self._tell)
         except OSError as error:
             self._give_up(str(error))
             return
@@ -465,5 +526,6 @@ class Engine:
         """End the worker. Guests may go on, and what is hot stays with the interpreter. May be called twice."""
         from rvhv.jit.worker import NoWorker
 
+        self._lull.end()
         self._end_worker()
         self._worker = NoWorker()

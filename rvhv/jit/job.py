@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 LEAST_LENGTH = 2  # bytes of an instruction
+MOST_INSTRUCTIONS = 128  # of a region, at first: a page's regions are united later
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class Job:
     tlb_bits: int
     hints: tuple[int, ...] = ()
     stops: tuple[int, ...] = ()
+    most: int = MOST_INSTRUCTIONS
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class Result:
     cover: int = 0
     ranges: tuple[tuple[int, bytes], ...] = ()
     instructions: int = 0
+    starts: tuple[int, ...] = ()  # of the job
+    hints: tuple[int, ...] = ()
     seconds: float = 0.0  # of CPU time
     cached: bool = False
     warning: str = ""  # why nothing is kept on disk

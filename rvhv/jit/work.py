@@ -23,7 +23,7 @@ def compiler() -> Compiler:
 
 def find(job: Job, objects: ObjectCache) -> Result | None:
     """The result out of the cache, without LLVM; None when the work has to be done."""
-    region = form(job.page, job.starts, job.hints, job.stops)
+    region = form(job.page, job.starts, job.hints, job.stops, job.most)
     if region is None:
         return Result(job.number, job.frame, b"")
     code = objects.get(key(region, job.page, job.tlb_bits))
@@ -36,7 +36,7 @@ def work(job: Job, objects: ObjectCache | None = None) -> Result:
     from rvhv.jit.translate import translate
 
     start = time.process_time()
-    region = form(job.page, job.starts, job.hints, job.stops)
+    region = form(job.page, job.starts, job.hints, job.stops, job.most)
     if region is None:
         return Result(job.number, job.frame, b"")
     code = compiler().object_code(translate(region, job.tlb_bits, host_fma=host_has_fma()))
@@ -47,9 +47,7 @@ def work(job: Job, objects: ObjectCache | None = None) -> Result:
     return _result(job, region, code, seconds=time.process_time() - start, warning=warning)
 
 
-def _result(
-    job: Job, region: Region, code: bytes, *, seconds: float = 0.0, cached: bool = False, warning: str = ""
-) -> Result:
+def _result(job: Job, region: Region, code: bytes, *, seconds: float = 0.0, cached: bool = False, warning: str = "") -> Result:
     ranges = ranges_of(region, job.page)
     return Result(
         job.number,
@@ -59,6 +57,8 @@ def _result(
         region.cover,
         ranges,
         region.instructions,
+        job.starts,
+        job.hints,
         seconds=seconds,
         cached=cached,
         warning=warning,
