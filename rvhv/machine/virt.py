@@ -256,9 +256,9 @@ class Machine:
         self.stopped_at = None
         stop = self.steps + max_steps
         if self._trapped is not None:
-            (hart, events), self._trapped = self._trapped, None
-            self._call_firmware(hart)
-            self._after(hart, events)
+            (trapped, events), self._trapped = self._trapped, None
+            self._call_firmware(trapped)
+            self._after(trapped, events)
         while self.end is None and self.steps < stop and not self._asked:
             if self._current is None and not self._next_turn():
                 if not self._jump():
