@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rvhv.core.stop_table import Bound, Modes, Stop, Stops
 from rvhv.cpu.state import SLOT
-from rvhv.hext.walks.context import name_of
+from rvhv.hext.walks.context import guest_mode, name_of
 from rvhv.machine.bus import Bus
 from rvhv.machine.plic import Plic
 from rvhv.machine.symbols import Symbols
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from rvhv.machine.virt import Machine
 
 STRIDE = 100_000_000  # steps of one call of a bare machine
-PC, PRV, V, VM_STEPS, TRAP_STEPS = (SLOT[n] for n in ("pc", "prv", "v", "vm_steps", "trap_steps"))
+PC, PRV, V, SEPC, VM_STEPS, TRAP_STEPS = (SLOT[n] for n in ("pc", "prv", "v", "sepc", "vm_steps", "trap_steps"))
 
 
 class Ended(StrEnum):
@@ -137,6 +137,16 @@ class VmContext(Context):
     @property
     def state(self) -> memoryview[int]:
         return self.vm.vcpu.state
+
+    @property
+    def pc(self) -> int:
+        """Of the guest: where its last exit stopped the VM for good, that instruction's."""
+        state = self.state
+        return state[PC] if state[V] else state[SEPC]
+
+    @property
+    def mode(self) -> str:
+        return guest_mode(self.state)
 
     @property
     def bound(self) -> Bound:

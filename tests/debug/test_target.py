@@ -39,7 +39,7 @@ def checked_run(target: Target, symbol: str) -> None:
     printed: list[tuple[str, bytes]] = []
     target.on_output = lambda context, data: printed.append((context.name, data))
     assert target.run().ended is Ended.FINISHED and target.finished
-    assert printed and printed[0][0] == target.contexts[0].name
+    assert printed and {name for name, _ in printed} <= {context.name for context in target.contexts}
     assert not target.contexts[0].alive
     target.close()
 
@@ -47,7 +47,7 @@ def checked_run(target: Target, symbol: str) -> None:
 def test_vms() -> None:
     target = hosted("hello", "tasks")
     assert [context.name for context in target.contexts] == ["hello", "tasks"]
-    checked_run(target, "console_write")
+    checked_run(target, "sbi_power_off")
     assert target.contexts[0].mode == "VS"
 
 
