@@ -205,9 +205,12 @@ def add_rows(isa: Registry) -> None:
 
     # floating point
     fcsr = leaf("fcsr")
-    csr("fflags", 0x001, *FFLAGS, read=fcsr & 31, writes=float_writes((fcsr & ~31) | (value & 31)), guards=float_guards(), plain=True)
-    csr("frm", 0x002, bits("frm", 2, 0), read=fcsr >> 5, writes=float_writes((fcsr & 31) | ((value & 7) << 5)), guards=float_guards(), plain=True)
-    csr("fcsr", 0x003, bits("frm", 7, 5), *FFLAGS, read=fcsr, writes=float_writes(value & 0xFF), guards=float_guards(), plain=True)
+    csr("fflags", 0x001, *FFLAGS, read=fcsr & 31,
+        writes=float_writes((fcsr & ~31) | (value & 31)), guards=float_guards(), plain=True)  # fmt: skip
+    csr("frm", 0x002, bits("frm", 2, 0), read=fcsr >> 5,
+        writes=float_writes((fcsr & 31) | ((value & 7) << 5)), guards=float_guards(), plain=True)  # fmt: skip
+    csr("fcsr", 0x003, bits("frm", 7, 5), *FFLAGS, read=fcsr,
+        writes=float_writes(value & 0xFF), guards=float_guards(), plain=True)  # fmt: skip
 
     # user counters
     csr("cycle", 0xC00, read=counter_while_inhibited("cycle", CY), guards=counter_guards(CY))
@@ -250,7 +253,8 @@ def add_rows(isa: Registry) -> None:
     constant("misa", 0x301, MISA, bits("MXL", 63, 62), bits("Extensions", 25, 0))
     masked("medeleg", 0x302, EXCEPTIONS_DELEGABLE, plain=True)
     old = leaf("mideleg")
-    csr("mideleg", 0x303, *interrupt_fields(S_INTERRUPTS | HS_INTERRUPTS, ""), read=old | HS_INTERRUPTS, writes=(("mideleg", (value & S_INTERRUPTS) | HS_INTERRUPTS),))
+    csr("mideleg", 0x303, *interrupt_fields(S_INTERRUPTS | HS_INTERRUPTS, ""), read=old | HS_INTERRUPTS,
+        writes=(("mideleg", (value & S_INTERRUPTS) | HS_INTERRUPTS),))  # fmt: skip
     all_interrupts = S_INTERRUPTS | M_INTERRUPTS | HS_INTERRUPTS
     masked("mie", 0x304, all_interrupts, *interrupt_fields(all_interrupts, "E"))
     csr("mtvec", 0x305, *TVEC, plain=True)

@@ -63,7 +63,8 @@ def add_rows(isa: Registry) -> None:
         bits("VTVM", 20), bits("VTW", 21), bits("VTSR", 22), bits("VSXL", 33, 32, fixed=2))  # fmt: skip
     csr("hedeleg", 0x602, writes=(("hedeleg", value & HEDELEG_WRITABLE),), plain=True)
     csr("hideleg", 0x603, *interrupt_fields(VS_INTERRUPTS, ""), writes=(("hideleg", value & VS_INTERRUPTS),))
-    csr("hie", 0x604, *interrupt_fields(HS_INTERRUPTS, "E"), read=leaf("mie") & HS_INTERRUPTS, writes=(("mie", _keep("mie", const(HS_INTERRUPTS))),))
+    csr("hie", 0x604, *interrupt_fields(HS_INTERRUPTS, "E"), read=leaf("mie") & HS_INTERRUPTS,
+        writes=(("mie", _keep("mie", const(HS_INTERRUPTS))),))  # fmt: skip
     csr("htimedelta", 0x605)
     csr("hcounteren", 0x606, *COUNTEREN, plain=True)
     csr("hgeie", 0x607, writes=(("hgeie", value & HGEIE_WRITABLE),))
@@ -79,7 +80,8 @@ def add_rows(isa: Registry) -> None:
         csr(f"hstateen{n}", 0x60C + n, *defined, read=leaf(f"hstateen{n}") & there,
             writes=((f"hstateen{n}", _keep(f"hstateen{n}", there)),), guards=stateen_guards(n, SE)[:1], plain=True)  # fmt: skip
     csr("htval", 0x643, plain=True)
-    csr("hip", 0x644, *interrupt_fields(HS_INTERRUPTS, "P"), read=leaf("pending") & HS_INTERRUPTS, writes=(("hvip", _keep("hvip", const(VSSIP))),))
+    csr("hip", 0x644, *interrupt_fields(HS_INTERRUPTS, "P"), read=leaf("pending") & HS_INTERRUPTS,
+        writes=(("hvip", _keep("hvip", const(VSSIP))),))  # fmt: skip
     csr("hvip", 0x645, *interrupt_fields(VS_INTERRUPTS, "P"), writes=(("hvip", value & VS_INTERRUPTS),))
     csr("htinst", 0x64A, plain=True)
     csr("hgatp", 0x680, bits("MODE", 63, 60), bits("VMID", 57, 44), bits("PPN", 43, 0), writes=(("hgatp", _hgatp_write()),),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
 from rvhv.core.registry import ISA
 from rvhv.cpu.csrs import MTIP, SGEIP, STIP, VSEIP, VSTIP
-from rvhv.cpu.state import ARCH_NAMES, ARCH_WORDS, SLOT, STEPS_PER_TICK
+from rvhv.cpu.state import ARCH_WORDS, SLOT, STEPS_PER_TICK
 from rvhv.debug.target import Context, VmContext
 from rvhv.errors import DebugError
 from rvhv.isa.expr import MASK64, E, evaluate
@@ -17,7 +16,7 @@ STCE = 63
 
 
 @dataclass(frozen=True)
-class Saved(Mapping[str, int]):
+class Saved:
     """A copy of everything a context's registers are: slots and CSRs by name. Two of them can be compared.
 
     `saved["a slot"]` is what is stored, `saved.csr("a CSR")` what reading it with M-mode's rights gives.
@@ -35,15 +34,6 @@ class Saved(Mapping[str, int]):
         if at >= ARCH_WORDS:
             raise KeyError(name)
         return self.words[at]
-
-    def __iter__(self):  # type: ignore[no-untyped-def]
-        return iter(ARCH_NAMES)
-
-    def __len__(self) -> int:
-        return len(self.words)
-
-    def __hash__(self) -> int:
-        return hash((self.words, self.clock))
 
     def csr(self, name: str) -> int:
         """A CSR by its row, computed ones too; KeyError for a name that no row has."""
@@ -93,7 +83,7 @@ class Saved(Mapping[str, int]):
 
 
 def save(context: Context) -> Saved:
-    """The registers of a context now. Of a VM that is off the hart, with the interrupt that its PLIC will drive when it is back."""
+    """The registers of a context now; of a VM off the hart, with the interrupt that its PLIC drives when it is back."""
     words = list(context.state[:ARCH_WORDS])
     hart = context.hart.state
     clock = hart[SLOT["clock"]]
