@@ -5,7 +5,8 @@ looking, and what cannot be looked at is a DebugError that says why.
     registers       registers(context, before), floats(context, before), one(context, name, before)
     csrs            csrs(context, pattern, before): "sstatus", "h*", groups m, s, vs, h, "" for the usual ones
     memory          read(context, space, address, n), write(context, space, address, data),
-                    examine(context, space, address, count, form, size), find(context, space, address, length, data), owner(target, spa)
+                    examine(context, space, address, count, form, size),
+                    find(context, space, address, length, data), owner(target, spa)
     code            disassemble(context, address, count), source(context, address or None, file, line, around)
     backtrace       backtrace(context, most); frames_of(context) for `finish` and the like
     translation     walk(context, address, access, space, size), address_map(context)
