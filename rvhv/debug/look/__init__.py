@@ -4,7 +4,8 @@ looking, and what cannot be looked at is a DebugError that says why.
     saved           Saved(context): a copy of the registers, for what changed since: `before=` below
     registers       registers(context, before), floats(context, before), one(context, name, before)
     csrs            csrs(context, pattern, before): "sstatus", "h*", groups m, s, vs, h, "" for the usual ones
-    memory          read(context, space, address, n), write(context, space, address, data),
+    addresses       place, read(context, space, address, n), write(context, space, address, data): plain bytes
+    memory          the same, and
                     examine(context, space, address, count, form, size),
                     find(context, space, address, length, data), owner(target, spa)
     code            disassemble(context, address, count), source(context, address or None, file, line, around)

@@ -36,9 +36,7 @@ def check_kept(context: VmContext, walk: Walk) -> None:
     frames = context.vm.hv.frames
     met = (*(access.pte_spa for access in walk.accesses), *([] if walk.spa is None else [walk.spa]))
     if not all(frames.is_free(spa) for spa in met):
-        raise DebugError(
-            f"{context.name} has stopped, and others use the memory that it gave back; go back in time to look at it"
-        )
+        raise DebugError(f"{context.name} has stopped, and others use the memory that it gave back by now")
 
 
 def refusal(context: Context, walk: Walk) -> str:

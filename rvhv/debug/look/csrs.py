@@ -28,6 +28,7 @@ USUAL = {
     "H": "hstatus hedeleg hideleg hie hip hvip hgatp htval htinst henvcfg hcounteren htimedelta",
 }
 GROUPS = ("m", "s", "vs", "h")
+ADDRESS_FIELDS = ("BASE", "PC")  # shown as the addresses that they are, with the zeros below them
 DULL = ("mhpm", "hpm")  # constants zero, 58 of them
 
 
@@ -46,6 +47,8 @@ class Field:
 
     @property
     def number(self) -> str:
+        if self.name in ADDRESS_FIELDS:
+            return f"{self.value << self.lo:#x}"
         return f"{self.value:#x}" if self.hi - self.lo > 3 else str(self.value)
 
 
@@ -59,6 +62,7 @@ class CsrValue:
     before: int | None
     fields: tuple[Field, ...]
     note: str
+    handed_down: tuple[tuple[int, str], ...] = ()  # exceptions, of medeleg and hedeleg
 
     @property
     def style(self) -> Style:
@@ -70,6 +74,8 @@ class CsrValue:
         if self.note:
             cells.append([("symbol", f" {self.note}")])
         for f in self.fields:
+            if f.name == "PC" or f.name.startswith("pmp") and not f.value:
+                continue  # the number itself; and nothing
             style: Style = "changed" if f.changed else "" if f.value else "dim"
             said = f"({f.meaning})" if f.meaning else ""
             cells.append([("key" if f.value else "dim", f"{f.name}="), (style, f"{f.number}{said}")])
@@ -87,6 +93,7 @@ class CsrValue:
             [cell(f.place, "dim"), cell(f.name, "key"), cell(f.number, "changed" if f.changed else "number"), cell(f.meaning)]
             for f in self.fields
         ]
+        rows += [[cell(code, "dim"), cell(text, "key")] for code, text in self.handed_down]
         return [head, *columns(rows, right=(0, 2), indent=2)]
 
     def json(self) -> Any:
@@ -96,6 +103,7 @@ class CsrValue:
             "value": hexadecimal(self.value),
             "before": hexadecimal(self.before),
             "note": self.note or None,
+            "exceptions": [code for code, _ in self.handed_down] if self.handed_down else None,
             "fields": {
                 f.name: {"bits": f.place, "value": f.value, "meaning": f.meaning or None, "changed": f.changed}
                 for f in self.fields
@@ -171,7 +179,8 @@ def value_of(context: Context, row: Csr, now: Saved, before: Saved | None) -> Cs
         changed = number != (earlier & f.mask) >> f.lo
         fields.append(Field(f.name, f.hi, f.lo, number, meaning(row.name, f, number, value), changed))
     note = _note(context, row, value, now)
-    return CsrValue(row.name, row.number, value, None if earlier == value else earlier, tuple(fields), note)
+    handed_down = tuple(delegated(row, value))
+    return CsrValue(row.name, row.number, value, None if earlier == value else earlier, tuple(fields), note, handed_down)
 
 
 def _note(context: Context, row: Csr, value: int, now: Saved) -> str:
@@ -185,7 +194,8 @@ def _note(context: Context, row: Csr, value: int, now: Saved) -> str:
         return f"in {value - time:,} ticks" if value > time else f"{time - value:,} ticks ago"
     if row.name in ("htval", "mtval2") and value:
         return f"g:{value << 2:#x}"
-    return ", ".join(delegated(row, value))
+    handed_down = " ".join(str(code) for code, _ in sorted(delegated(row, value)))
+    return f"exceptions {handed_down}" if handed_down else ""
 
 
 def names() -> list[str]:

@@ -60,8 +60,8 @@ def cause_name(value: int) -> str:
     return f"{'interrupt' if interrupt else 'exception'} {code}"
 
 
-def delegated(row: Csr, value: int) -> list[str]:
-    """The exceptions that medeleg or hedeleg hands down, which their rows have no fields for."""
+def delegated(row: Csr, value: int) -> list[tuple[int, str]]:
+    """Code and text of the exceptions that medeleg or hedeleg hands down, which their rows have no fields for."""
     if row.name not in ("medeleg", "hedeleg"):
         return []
-    return [f"{cause.code} {cause.text}" for cause in ISA.causes.values() if not cause.interrupt and value >> cause.code & 1]
+    return [(cause.code, cause.text) for cause in ISA.causes.values() if not cause.interrupt and value >> cause.code & 1]
