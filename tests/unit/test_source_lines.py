@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.riscv_elfs import BASE, elf
 
 from rvhv.machine.image import load_image
 from rvhv.machine.source_lines import SourceLines, source_line
+from tests.unit.riscv_elfs import BASE, elf
 
 PROGRAM = """
 _start:

@@ -20,6 +20,7 @@ from rvhv.errors import DebugError
 from rvhv.isa.effects import Branch, Jump
 from rvhv.isa.expr import MASK64
 from rvhv.isa.render.disasm import Disassembler
+from rvhv.machine.source_lines import SourceLines
 
 MOST = 10_000  # instructions of one answer
 LONGEST_FILE = 4 << 20
@@ -190,7 +191,7 @@ class Source:
 def source(
     context: Context, address: int | None = None, *, file: str | None = None, line: int | None = None, around: int = 5
 ) -> Source:
-    """The text around a line of a file, or around the line of an address (None: pc). Raises DebugError: no line table, no file."""
+    """The text around a line of a file, or of an address (None: pc). Raises DebugError: no line table, no file."""
     here = source_of(context, context.pc).rpartition(":")
     if file is None:
         address = context.pc if address is None else address
@@ -219,22 +220,11 @@ def source_text(context: Context, file: str) -> tuple[str, ...]:
 
 
 def _candidates(context: Context, file: str) -> list[Path]:
-    folders = [folder for image in context.images if (folder := _folder(image, file))]
-    packaged = Path(__file__).parents[3]
-    roots = (
-        [Path(folder) for folder in folders] + [Path.cwd() / f for f in PROJECT_FOLDERS] + [packaged / f for f in PROJECT_FOLDERS]
-    )
+    folders = [Path(folder) for image in context.images if (folder := SourceLines(image).folder(file))]
+    near = [root / f for root in (Path.cwd(), Path(__file__).parents[3]) for f in PROJECT_FOLDERS]
     name = posixpath.normpath(file)
     short = name.partition("/")[2]  # without the folder that stands for where the compiler ran
-    return [root / part for root in roots for part in (name, short) if part]
-
-
-def _folder(image: Any, file: str) -> str | None:
-    """Where the compiler ran, where the line table says."""
-    from rvhv.machine import source_lines
-
-    table = getattr(source_lines, "SourceLines", None)
-    return None if table is None else table(image).folder(file)
+    return [root / part for root in (*folders, *near) for part in (name, short) if part]
 
 
 @lru_cache(64)

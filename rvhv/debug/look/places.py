@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rvhv.debug.target import Context
 from rvhv.debug.view import Line
-from rvhv.machine.source_lines import source_line
+from rvhv.machine.source_lines import SourceLines
 
 
 def symbol(context: Context, address: int) -> str:
@@ -19,9 +19,9 @@ def symbol(context: Context, address: int) -> str:
 def source(context: Context, address: int) -> str:
     """`main.c:12`, or "" where no line table says."""
     for image in context.images:
-        found = source_line(image, address)
+        found = SourceLines(image).at(address)
         if found is not None:
-            return found
+            return f"{found[0]}:{found[1]}"
     return ""
 
 
