@@ -49,7 +49,7 @@ class Field:
     def number(self) -> str:
         if self.name in ADDRESS_FIELDS:
             return f"{self.value << self.lo:#x}"
-        return f"{self.value:#x}" if self.hi - self.lo > 3 else str(self.value)
+        return f"{self.value:#x}" if self.hi - self.lo > 3 and self.name != "Code" else str(self.value)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ def source(context: Context, address: int) -> str:
     for image in context.images:
         found = SourceLines(image).at(address)
         if found is not None:
-            return f"{found[0]}:{found[1]}"
+            return f"{found[0]}:{found[1]}" if found[1] else ""  # 0: what the compiler made by itself
     return ""
 
 
