@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from rvhv.core.registry import ISA
 from rvhv.core.stop_table import ANYONE, Access, Bound, CsrStop, Modes, Space, Stop, TrapStop
+from rvhv.cpu.pte import PAGE
 from rvhv.cpu.state import SLOT
 from rvhv.debug.hardware import Wanted, WantedCode, WantedCsr, WantedData, WantedTrap
 from rvhv.debug.look import addresses
@@ -15,11 +16,18 @@ from rvhv.debug.target import Context, VmContext
 from rvhv.errors import DebugError
 from rvhv.hv.exits import GuestPageFaultExit, SbiExit, VmExit
 from rvhv.isa.effects import Amo, Load, LoadReserved, Store, StoreConditional
+from rvhv.isa.expr import MASK64, evaluate
 from rvhv.sbi import LEGACY_END
 
 A6, A7, HTVAL = SLOT["x16"], SLOT["x17"], SLOT["htval"]
 SPACES = {"v": Space.VIRTUAL, "g": Space.GUEST_PHYSICAL, "h": Space.HOST_PHYSICAL}
-LONGEST = 64  # bytes that an instruction whose row does not say accesses: a cache block
+KINDS: dict[type, Access] = {
+    Load: Access.READ,
+    LoadReserved: Access.READ,
+    Store: Access.WRITE,
+    StoreConditional: Access.WRITE,
+    Amo: Access.READ | Access.WRITE,
+}
 
 
 @dataclass(frozen=True)
@@ -89,11 +97,15 @@ class DataAim(Aim):
 
     def meets_stop(self, stop: Stop, context: Context, wanted: Wanted | None) -> bool:
         """The machine names one entry that an access meets: others may be met too."""
-        if not isinstance(wanted, WantedData) or wanted.space != SPACES[self.space] or not self.means(context):
+        if not isinstance(wanted, WantedData) or not self.means(context):
             return False
-        size, kinds = access_of(context, stop)
-        reaches = stop.address < self.address + self.length and self.address < stop.address + size
-        return reaches and bool(kinds & self.access)
+        if wanted in self.wanted():
+            return True
+        access = accessed(context, stop.pc)
+        if access is None or not access.access & self.access:
+            return False
+        end = self.address + self.length
+        return any(start < end and self.address < start + size for start, size in pieces(context, self.space, access))
 
     def data(self) -> dict[str, object]:
         return {"space": self.space, "address": f"{self.address:#x}", "length": self.length}
@@ -221,20 +233,49 @@ class NotifyAim(Aim):
         return {"devices": None if self.devices is None else list(self.devices)}
 
 
-def access_of(context: Context, stop: Stop) -> tuple[int, Access]:
-    """How many bytes the instruction that was stopped accesses, and how."""
+@dataclass(frozen=True)
+class Accessed:
+    """What an instruction that stopped is about to do to memory, by virtual address."""
+
+    address: int
+    size: int
+    access: Access
+
+
+def accessed(context: Context, pc: int) -> Accessed | None:
+    """None where the instruction cannot be read, or its row does not say."""
     try:
-        half = addresses.read(context, "v", stop.pc, 2)
-        word = half + addresses.read(context, "v", stop.pc + 2, 2) if half[0] & 3 == 3 else half
+        half = addresses.read(context, "v", pc, 2)
+        word = half + addresses.read(context, "v", pc + 2, 2) if half[0] & 3 == 3 else half
     except DebugError:
-        return 1, stop.access
+        return None
     decoded = ISA.decode(int.from_bytes(word, "little"))
-    for effect in decoded[0].effects if decoded is not None else ():
-        match effect:
-            case Load(size=size) | LoadReserved(size=size):
-                return size, Access.READ
-            case Store(size=size) | StoreConditional(size=size):
-                return size, Access.WRITE
-            case Amo(size=size):
-                return size, Access.READ | Access.WRITE
-    return LONGEST, stop.access
+    if decoded is None:
+        return None
+    insn, fields, _ = decoded
+
+    def operand(name: str) -> int:
+        return context.x[fields[name]] if name in ("rs1", "rs2") else fields[name]
+
+    for effect in insn.effects:
+        if isinstance(effect, Load | Store) and effect.via != "data":
+            return None  # a hypervisor's access to its guest
+        if isinstance(effect, Load | LoadReserved | Store | StoreConditional | Amo):
+            return Accessed(evaluate(effect.addr, operand), effect.size, KINDS[type(effect)])
+    return None
+
+
+def pieces(context: Context, space: str, access: Accessed) -> list[tuple[int, int]]:
+    """An access in addresses of a space: where its part on each page begins, and how long that is."""
+    found = []
+    at, left = access.address, access.size
+    while left:
+        length = min(left, PAGE - at % PAGE)
+        start: int | None = at
+        if space != "v":
+            reached = context.walk(at, "store" if access.access & Access.WRITE else "load").reached
+            start = None if reached is None else reached.gpa if space == "g" else reached.spa
+        if start is not None:
+            found.append((start, length))
+        at, left = (at + length) & MASK64, left - length
+    return found

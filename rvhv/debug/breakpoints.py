@@ -27,7 +27,7 @@ from rvhv.hv.exits import VmExit
 from rvhv.virtio.mmio import VirtioMmio
 
 OPTION = re.compile(r"(?:^|\s)(?P<name>vm|hart|cause|gpa|length|ignore)=(?P<value>\S+)")
-CONDITION = re.compile(r"(?:^|\s)if\s+(?P<condition>.*)$", re.DOTALL)
+CONDITION = re.compile(r"(?:^|\s)if(?:\s+|$)(?P<condition>.*)$", re.DOTALL)
 WATCHES = {"watch": Access.WRITE, "rwatch": Access.READ, "awatch": Access.READ | Access.WRITE}
 CATCHES = ("exit", "trap", "interrupt", "sbi", "notify")
 LENGTH = 8  # bytes that are watched where nobody says
