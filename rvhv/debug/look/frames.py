@@ -87,9 +87,10 @@ class Frames:
 
     @property
     def scale(self) -> int:
-        """Pages a character: a power of two, so that everything fits."""
+        """Pages a character: a power of two, so that all lines fit that have something in them."""
+        used = [at // self.width for at, kind in enumerate(self.kinds) if kind != FREE]
         scale = 1
-        while len(self.kinds) > scale * self.width * self.most_lines:
+        while len({line // scale for line in used}) > self.most_lines:
             scale *= 2
         return scale
 

@@ -74,7 +74,10 @@ class Interrupts:
             ]
             for i in self.interrupts
         ]  # fmt: skip
-        rows = [[("title", f"{self.context} is in {self.mode}-mode")], *table(("irq", "pending", "enabled", "to", ""), body)]
+        rows: list[Line] = [
+            [("title", f"{self.context} is in {self.mode}-mode")],
+            *table(("irq", "pending", "enabled", "to", ""), body),
+        ]
         if self.sources:
             body = [
                 [

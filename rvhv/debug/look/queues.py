@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rvhv.debug.look.addresses import GuestView
@@ -95,6 +96,7 @@ class QueueView:
             rows.append([("warn", "  avail.flags has NO_INTERRUPT: the driver wants no interrupt for used buffers")])
         for chain in self.chains:
             written = "" if chain.written is None else f", {chain.written} bytes written"
+            written += "" if chain.descriptors or chain.stops else "; its descriptors were used again since"
             rows.append([("", f"  avail[{chain.slot}] = descriptor {chain.head} "), ("key", chain.state), ("", written)])
             body = [
                 [
@@ -169,10 +171,22 @@ def _queue(memory: GuestMemory, device: VirtioMmio, number: int, setup: QueueSet
     waiting = min((avail_idx - taken) & 0xFFFF, setup.size)
     first = (taken - max(0, min(most - waiting, setup.size, taken))) & 0xFFFF
     count = min((taken + waiting - first) & 0xFFFF, most)
-    found = tuple(_chain(memory, setup, (first + i) & 0xFFFF, taken, returned) for i in range(count))
+    found = _without_reused(_chain(memory, setup, (first + i) & 0xFFFF, taken, returned) for i in range(count))
     broken = _broken(memory, queue, bool(device.status & Status.DEVICE_NEEDS_RESET))
     wants = not flags & AVAIL_F_NO_INTERRUPT
     return QueueView(*head, avail_idx, used_idx, taken, returned, wants, found, broken)
+
+
+def _without_reused(chains: Iterable[ChainView]) -> tuple[ChainView, ...]:
+    """Used chains whose descriptors have been used again since lose what is not theirs any more."""
+    found = list(chains)
+    later: set[int] = set()
+    for i in reversed(range(len(found))):
+        mine = {d.index for d in found[i].descriptors}
+        if found[i].state == "used" and (found[i].head in later or mine & later):
+            found[i] = replace(found[i], descriptors=(), stops="")
+        later |= mine | {found[i].head}
+    return tuple(found)
 
 
 def _broken(memory: GuestMemory, queue: Virtqueue, stopped: bool) -> str:
