@@ -19,6 +19,7 @@ from rvhv.debug.view import Line
 from rvhv.errors import DebugError
 from rvhv.isa.effects import Amo, Branch, Call, CsrAccess, Jump, Load, LoadReserved, Store, StoreConditional
 from rvhv.isa.expr import MASK64, E, evaluate, signed
+from rvhv.virtio.mmio import VirtioMmio
 
 FEWEST_TRAPS = 3  # in a row, before it looks like a loop
 LONGEST_LOOP = 16  # instructions of a loop that waits
@@ -110,6 +111,11 @@ def _asleep(context: Context, now: Saved) -> str:
                 reasons.append(f"source {live[0].number} ({live[0].device}): {live[0].verdict}")
             elif on and not able:
                 reasons.append(f"{switch}=1, but no source of the PLIC is enabled with a priority above the threshold")
+    broken = [
+        f"{d.name} serves nothing any more: {d.broken}" for d in context.bus.devices if isinstance(d, VirtioMmio) and d.broken
+    ]
+    if broken:
+        reasons = broken
     if woken_by_device and not reasons:
         return ""  # a device may: a key pressed, say
     if not enabled:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from rvhv.core.registry import ISA
-from rvhv.cpu.state import SLOT
+from rvhv.cpu.state import SLOT, Prv
 from rvhv.debug.look.exits import trap_ring
 from rvhv.debug.look.saved import Saved, save
 from rvhv.debug.look.unwind import unwind
 from rvhv.debug.target import Context, HartContext, VmContext
 from rvhv.errors import DebugError
 from rvhv.hext.walks.context import name_of
+from rvhv.hext.walks.recorder import walk
 from rvhv.hv.mmio import PSEUDO
 from rvhv.isa.rows import Cause
 
@@ -95,13 +96,28 @@ def _from_csrs(context: Context, now: Saved, prefix: str) -> Taken | None:
         if not mine:
             return None
         cause, pc, steps = mine[-1].cause, mine[-1].pc, mine[-1].steps
-    elif not cause and not pc:
-        return None  # nobody has trapped there
+    elif not cause:
+        return None  # nobody has trapped there: cause 0 does not occur where instructions may begin at every even address
+    if prefix != "m":
+        prv = _prv_of(context, now, pc, prv, virtual)
     before = with_mode(now, prv, virtual)
     trap = Taken(MODES[prefix], cause, pc, tval, prv, virtual, None, tinst, before, is_exit, steps)
     if trap.row is not None and trap.row.guest_page_fault:
         trap = replace(trap, gpa=gpa if trap.implicit else gpa | tval & 3)
     return trap
+
+
+def _prv_of(context: Context, now: Saved, pc: int, prv: int, virtual: bool) -> int:
+    """The mode that executed at pc: SPP is U again once the handler has returned, but a page belongs to one of the two modes.
+    `prv` where the tables do not tell."""
+    allowed = [
+        mode
+        for mode in (Prv.U, Prv.S)
+        if walk(now.words, context.target.memory, pc, "fetch", mode=name_of(mode, virtual), devices=False).spa is not None
+    ]
+    if len(allowed) == 1:
+        return allowed[0]
+    return Prv.S if prv == Prv.U and now["prv"] == Prv.S and bool(now["v"]) == virtual else prv
 
 
 def with_mode(now: Saved, prv: int, virtual: bool) -> Saved:
@@ -115,13 +131,15 @@ def latest(context: Context, found: dict[str, Taken], hint: str | None) -> str:
     """Which of `found` a person means, or took place last as far as can be told. Raises DebugError."""
     if hint is not None:
         return _hinted(found, hint)
-    stopped = isinstance(context, VmContext) and not context.alive
-    if stopped and context.status.startswith("trap loop"):
+    if isinstance(context, VmContext) and not context.alive and context.status.startswith("trap loop"):
         now = save(context)
         at_vector = now["pc"] == now["vstvec"] & ~3
         return "vs" if at_vector and "vs" in found else "s" if "s" in found else "vs"
-    if stopped and "s" in found:
-        return "s"
+    fault = "vs" in found and found["vs"].cause in FAULTS
+    if isinstance(context, VmContext) and "s" in found:
+        ended_well = not context.alive and not (fault and context.vm.failed)
+        if ended_well or (context.alive and context.vm.vcpu.asleep):
+            return "s"
     mode = {"M": "m", "S": "s"}.get(context.mode, "vs")
     if mode in found and any(frame.trap for frame in unwind(context, FEW_FRAMES)[0]):
         return mode  # its handler runs
@@ -131,9 +149,10 @@ def latest(context: Context, found: dict[str, Taken], hint: str | None) -> str:
                 cause = trap.cause + (1 if prefix == "vs" and trap.interrupt else 0)
                 if (cause, trap.pc) == (record.cause, record.pc):
                     return prefix
-    if "vs" in found and found["vs"].cause in FAULTS:
+    if fault:
         return "vs"
-    return next(prefix for prefix in (mode, "s", "vs", "m") if prefix in found)
+    order = ("s", "vs") if isinstance(context, VmContext) else (mode, "s", "vs", "m")
+    return next(prefix for prefix in order if prefix in found)
 
 
 def _hinted(found: dict[str, Taken], hint: str) -> str:

@@ -55,6 +55,9 @@ USUAL: dict[tuple[str, str], str] = {
     ("page", "pma"): "the root table or a table on the way is not in RAM: satp.PPN or a PTE's page number is wrong",
     ("page", "fine"): "the mapping was made right after the fault, or sfence.vma was forgotten before it",
     ("page", ""): "a bit of the PTE is not what the access needs: compare it with a page that works",
+    ("guest-page", "ram"): "nothing is wrong: memory gets its pages when the guest touches it for the first time",
+    ("guest-page", "device"): "nothing is wrong: this is how a driver talks to an emulated device",
+    ("guest-page", "nothing"): ("a wrong address of a device, a wild pointer, or RAM beyond what the device tree says there is"),
     ("guest-page", "valid"): (
         "memory that the guest touches for the first time (the hypervisor then gives it a page: that is normal), a "
         "device register (it is then emulated), or an address at which the guest has nothing"

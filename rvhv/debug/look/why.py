@@ -4,6 +4,7 @@ or CSR bit, by which rule of the manual, and what usually causes it.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,13 +120,21 @@ def why(context: Context, hint: str | None = None) -> Why:
     went = "to the hypervisor" if trap.exit else f"to {trap.to}-mode"
     number = f"interrupt {trap.code}" if trap.interrupt else f"cause {trap.code}"
     head = f"{context.name} took {kind} from {trap.mode}-mode {went}: {name} ({number}), {at}."
-    text = " ".join([ended + head, *(f"{sentence[:1].upper()}{sentence[1:]}." for sentence in cause.says if sentence)])
-    others = tuple(f"why {prefix} ({_short(other)})" for prefix, other in found.items() if prefix != chosen)
+    text = " ".join([ended + head, *(f"{_capital(sentence)}." for sentence in cause.says if sentence)])
+    names = {"s": "exit", "vs": "fault"} if isinstance(context, VmContext) else {}
+    others = tuple(f"why {names.get(p, p)} ({_short(other)})" for p, other in found.items() if p != chosen)
     usually = usual(cause.kind, cause.rule)
     return Why(
         context.name, trap, name, instruction, where, text, cause.kind, cause.rule, cause.source, usually, cause.walk, still,
         others,
     )  # fmt: skip
+
+
+def _capital(sentence: str) -> str:
+    """With a capital letter, but for names of registers and instructions."""
+    first = re.split(r"[ .=(]", sentence, maxsplit=1)[0]
+    known = first in ISA.csrs or first in ISA.insns or first.startswith(("cbo", "hfence", "hinval", "sfence"))
+    return sentence if known else sentence[:1].upper() + sentence[1:]
 
 
 def _short(trap: Taken) -> str:
@@ -230,28 +239,28 @@ def _guest_page_fault(context: Context, trap: Taken, access: str) -> Cause:
         context,
         recorder.walk_gpa(trap.before.words, context.target.memory, gpa, wanted, implicit=trap.implicit, devices=bare),
     )
-    outcome = _outcome(context, trap, gpa)
+    rule, outcome = _outcome(context, trap, gpa)
     if walk is None:
-        return Cause("guest-page", "", (what, GONE, outcome))
+        return Cause("guest-page", rule, (what, GONE, outcome))
     if walk.fault is None:
-        says: tuple[str, ...] = (what, "the G-stage allows it by now: the hypervisor has changed its tables since", outcome)
-        return Cause("guest-page", "fine" if not outcome else "valid", says, "norm:H_vm_gpatrans", walk)
+        allowed = "the G-stage refused it then, and allows it now: the hypervisor has changed its tables since"
+        return Cause("guest-page", rule or "fine", (what, allowed, outcome), "norm:H_vm_gpatrans", walk)
     says = (what, f"the G-stage (the hypervisor's tables) refuses it: {walk.refused}", *_also(walk), outcome)
-    return Cause(f"guest-page {access}", walk.fault.rule, says, walk.fault.source, walk)
+    mapped = walk.fault.rule != "valid"
+    return Cause(f"guest-page {access}", walk.fault.rule if mapped else rule or "valid", says, walk.fault.source, walk)
 
 
-def _outcome(context: Context, trap: Taken, gpa: int) -> str:
-    """What rvhv's hypervisor does about a guest-page fault."""
+def _outcome(context: Context, trap: Taken, gpa: int) -> tuple[str, str]:
+    """What rvhv's hypervisor does about a guest-page fault, with the rule for the usual causes; both "" for another's."""
     if not isinstance(context, VmContext) or not trap.exit:
-        return ""
+        return "", ""
     if context.vm.ram.covers(gpa):
-        return "that is RAM of the VM, and the hypervisor gives it a page at its first access"
+        return "ram", "that is RAM of the VM, and the hypervisor gives it a page at its first access"
     found = context.bus.find(gpa, 1)
     if found is not None:
-        return (
-            f"that is register {found[1]:#x} of {found[0].name}: the hypervisor does the access on the device and steps over it"
-        )
-    return "that is neither RAM nor a device of the VM: the hypervisor gives the guest an access fault"
+        what = f"that is register {found[1]:#x} of {found[0].name}"
+        return "device", f"{what}: the hypervisor does the access on the device and steps over it"
+    return "nothing", "that is neither RAM nor a device of the VM: the hypervisor gives the guest an access fault"
 
 
 def _access_fault(context: Context, trap: Taken, access: str) -> Cause:
@@ -269,11 +278,9 @@ def _access_fault(context: Context, trap: Taken, access: str) -> Cause:
     if fault.gpa is not None:
         found = context.bus.find(fault.gpa, 1)
         if found is not None:
-            says = (
-                f"that is g:{fault.gpa:#x}, register {found[1]:#x} of {found[0].name}, which takes no such access (its width, its \
-alignment, or that it is no plain load or store): the hypervisor gave the guest this fault"
-            )
-            return Cause("access", "device", (what, says), "", walk)
+            says = f"that is g:{fault.gpa:#x}, register {found[1]:#x} of {found[0].name}, which takes no such access"
+            reasons = "its width, its alignment, or that it is no plain load or store: the hypervisor gave the guest this fault"
+            return Cause("access", "device", (what, says, reasons), "", walk)
         says = f"that is g:{fault.gpa:#x}, where the VM has neither RAM nor a device: the hypervisor gave the guest this fault"
         return Cause("access", "pma", (what, says), fault.source, walk)
     return Cause("access", fault.rule, (what, walk.refused or ""), fault.source, walk)
