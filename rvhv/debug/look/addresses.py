@@ -12,6 +12,7 @@ from rvhv.errors import DebugError
 from rvhv.hext.walks.record import Walk
 from rvhv.hext.walks.recorder import walk_gpa
 from rvhv.isa.expr import MASK64
+from rvhv.machine.bus import GuestMemoryFault
 
 SPACES = {"v": "virtual", "g": "guest physical", "h": "host physical"}
 # what a look at a virtual address tries: the access that fits first, and then those that other rights allow
@@ -124,3 +125,30 @@ def write(context: Context, space: str, address: int, data: bytes) -> None:
     for spa, length in list(pieces(context, space, address, len(data))):
         memory.write(spa, data[done : done + length])
         done += length
+
+
+class GuestView:
+    """A context's physical memory as a device sees it, to be read only: nothing is charged for, and no page is given."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._space = "g" if isinstance(context, VmContext) else "h"
+
+    def read(self, gpa: int, n: int) -> bytes:
+        """Raises GuestMemoryFault. RAM that a VM has not touched is zero."""
+        context = self._context
+        found = b""
+        while len(found) < n:
+            at = gpa + len(found)
+            take = min(n - len(found), PAGE - at % PAGE)
+            try:
+                found += read(context, self._space, at, take)
+            except DebugError:
+                if not (isinstance(context, VmContext) and context.alive and context.vm.ram.covers(at, take)):
+                    raise GuestMemoryFault(at) from None
+                found += bytes(take)
+        return found
+
+    def write(self, gpa: int, data: bytes) -> None:
+        """Nobody writes through it."""
+        raise GuestMemoryFault(gpa)
