@@ -65,6 +65,10 @@ class SourceLines:
         lines = self._table.lines
         return sorted({at for known in self.matching(file) for at in lines[known].get(line, ())})
 
+    def statements(self, file: str, line: int) -> list[int]:
+        """Where statements of a line of one of `files` begin."""
+        return self._table.lines.get(file, {}).get(line, [])
+
     def line_with_code(self, file: str, line: int) -> int | None:
         """The line itself or the next one behind it that has code; None when there is none."""
         lines = self._table.lines
