@@ -30,6 +30,7 @@ from rvhv.cpu.slots import (
     TLB_MASK,
     TLB_R,
     TLB_W,
+    TLB_W_BESIDE,
     TLB_W_FLAGGED,
     U64,
     VALUE,
@@ -85,6 +86,8 @@ def assist_store(st, ram, fr, code, va, value, size):  # type: ignore[no-untyped
             return LEAVE
         if (fr[frame + FRAME_CODE_LINES] | fr[frame + FRAME_TABLE_LINES]) & lines_of(at & PAGE_OFFSET, size) != U0:
             return LEAVE
+        if fr[frame + FRAME_FLAGS] == U0 and st[entry + TLB_W_FLAGGED] != page:
+            st[entry + TLB_W_BESIDE] = st[entry + TLB_W_FLAGGED]
     write_ram(ram, at, value, size)
     return DONE
 
