@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rvhv.core.access import locate, read_ram
+from rvhv.core.access import is_page_of, locate, read_ram
 from rvhv.core.ops import Assist
 from rvhv.cpu.frames import write_ram
 from rvhv.cpu.njit import jit
@@ -23,12 +23,14 @@ from rvhv.cpu.slots import (
     FRAME_TABLE_LINES,
     FRAME_WORDS,
     PTE_WRITTEN,
+    STOP_LINES,
     STOPS_DATA,
     TLB_ADDEND,
     TLB_DATA,
     TLB_MASK,
     TLB_R,
     TLB_W,
+    TLB_W_BESIDE,
     TLB_W_FLAGGED,
     U64,
     VALUE,
@@ -46,7 +48,7 @@ ASSIST_LOAD, ASSIST_STORE = U64(Assist.LOAD), U64(Assist.STORE)
 def find_page(st, ram, fr, code, va, size, access):  # type: ignore[no-untyped-def]
     """Have the TLB know the page of an access. Not where something may stop before A and D are set; and when a walk has set them,
     that store may have been to the region's own bytes."""
-    if st[STOPS_DATA] != U0:
+    if st[STOPS_DATA] != U0 and st[STOP_LINES] & lines_of(va & PAGE_OFFSET, size) != U0:
         return False
     st[PTE_WRITTEN] = U0
     return locate(st, ram, fr, code, va, size, access, access, VIA_DATA) == FAULT_NONE and st[PTE_WRITTEN] == U0
@@ -58,8 +60,8 @@ def assist_load(st, ram, fr, code, va, size):  # type: ignore[no-untyped-def]
     entry = st[TLB_DATA] + ((va >> U12) & st[TLB_MASK]) * DATA_WORDS
     if (va & PAGE_OFFSET) + size > PAGE_SIZE:
         return LEAVE
-    if st[entry + TLB_R] != va & PAGE:
-        if not find_page(st, ram, fr, code, va, size, ACCESS_R) or st[entry + TLB_R] != va & PAGE:
+    if not is_page_of(st, st[entry + TLB_R], va, size):
+        if not find_page(st, ram, fr, code, va, size, ACCESS_R) or not is_page_of(st, st[entry + TLB_R], va, size):
             return LEAVE
     st[VALUE] = read_ram(ram, va + st[entry + TLB_ADDEND], size)
     return DONE
@@ -72,18 +74,20 @@ def assist_store(st, ram, fr, code, va, value, size):  # type: ignore[no-untyped
     page = va & PAGE
     if (va & PAGE_OFFSET) + size > PAGE_SIZE:
         return LEAVE
-    if st[entry + TLB_W] != page and st[entry + TLB_W_FLAGGED] != page:
+    if st[entry + TLB_W] != page and not is_page_of(st, st[entry + TLB_W_FLAGGED], va, size):
         if not find_page(st, ram, fr, code, va, size, ACCESS_W):
             return LEAVE
     at = va + st[entry + TLB_ADDEND]
     if st[entry + TLB_W] != page:
-        if st[entry + TLB_W_FLAGGED] != page:
+        if not is_page_of(st, st[entry + TLB_W_FLAGGED], va, size):
             return LEAVE
         frame = (at >> U12) * FRAME_WORDS
         if fr[frame + FRAME_FLAGS] & FLAG_WATCH != U0:
             return LEAVE
         if (fr[frame + FRAME_CODE_LINES] | fr[frame + FRAME_TABLE_LINES]) & lines_of(at & PAGE_OFFSET, size) != U0:
             return LEAVE
+        if fr[frame + FRAME_FLAGS] == U0 and st[entry + TLB_W_FLAGGED] != page:
+            st[entry + TLB_W_BESIDE] = st[entry + TLB_W_FLAGGED]
     write_ram(ram, at, value, size)
     return DONE
 

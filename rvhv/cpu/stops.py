@@ -1,15 +1,21 @@
-"""What stops an instruction before it executes: the guest's own triggers (Sdtrig), the host's breakpoints and watchpoints.
+"""What stops a run: the guest's own triggers (Sdtrig), the host's breakpoints and watchpoints, catches of traps, watches of CSRs.
 
 Both are entries of one table (`rvhv.cpu.state`, STOPS_BASE): the kinds of access, a range of addresses, the modes and address
 spaces it is for. A trigger raises a breakpoint exception in the guest; an entry of the host ends `run` (FAULT_STOP), which the
 guest never knows of. Nothing here costs anything until there is an entry:
 
 * Data. A page that an entry may match on has tags that nothing hits (STOP_TAG), so that its accesses take the slow path, which
-  asks `check_data` before it translates and `check_physical` after. No access of a page that has no entry comes by.
+  asks `check_data` before it translates and `check_physical` after. No access of a page that has no entry comes by, and one
+  to a line of it that no entry is for (`stop_lines`: where in a page something is, every space says alike) is not asked about.
 * Execution. When a page's fetch entry is filled, `mark_page` puts Special.STOP over the predecoded words that an entry may match:
   whoever executes one comes by `check_fetch`, and the rest of the page runs as ever. A mark is for all modes, mappings and harts
   of the frame, and means only that somebody must look. It is never dropped by a store; all are when execution entries change
   (`arm`), which also moves exec_epoch and the memory's generation.
+
+Those two stop before the instruction. What is asked in the run loop stops behind it: a trap that is caught when it was taken, and
+a change of a CSR when the instruction, the trap or the xRET that made it is over (`find_catch`, `rvhv.core.runtime`). While a CSR
+is watched, each instruction that may write one ends its chunk, and regions leave for it; floating-point instructions, which write
+fcsr and FS on the way, run one at a time where they would change what is watched (`floats_may_change`).
 
 Pages are armed by mode and address space, which a TLB bank's context has; what it does not have (who may be interrupted, see
 `may_fire`) is left to the exact check.
@@ -25,6 +31,8 @@ from rvhv.cpu.rights import ACCESS_R, ACCESS_W, ACCESS_X
 from rvhv.cpu.slots import (
     ANSWER_NONE,
     CODE_MARKED,
+    CSR_FLOATS,
+    CSR_SEES_FCSR,
     EXEC_EPOCH,
     FAULT_NONE,
     FAULT_STOP,
@@ -47,7 +55,9 @@ from rvhv.cpu.slots import (
     STOP_HGATP,
     STOP_HIGH,
     STOP_HOST_PHYSICAL,
+    STOP_INTO_SHIFT,
     STOP_KIND,
+    STOP_LINES,
     STOP_LOW,
     STOP_MODES_SHIFT,
     STOP_SPACE,
@@ -62,6 +72,7 @@ from rvhv.cpu.slots import (
     STOPS_LOW,
     STOPS_PHYSICAL,
     STOPS_SEEN,
+    STOPS_TRAPS,
     STOPS_TRIGGERS,
     STOPS_WATCHES,
     TDATA1_0,
@@ -72,9 +83,9 @@ from rvhv.cpu.slots import (
     VSSTATUS,
     V,
 )
-from rvhv.cpu.trap import CAUSE_BREAKPOINT, MIE_BIT, SIE, set_address_trap
+from rvhv.cpu.trap import CAUSE_BREAKPOINT, INTERRUPT, MIE_BIT, SIE, set_address_trap
 
-U0, U1, U2 = U64(0), U64(1), U64(2)
+U0, U1, U2, U6, U63 = (U64(n) for n in (0, 1, 2, 6, 63))
 PAGE_OFFSET = U64(4095)
 PAGE = U64(0xFFFF_FFFF_FFFF_F000)
 VIRTUAL = U0  # the space of virtual addresses
@@ -89,6 +100,7 @@ HIT, HIT0 = U64(triggers.HIT), U64(triggers.HIT0)
 TDATA1_KINDS = U64(triggers.LOAD | triggers.STORE | triggers.EXECUTE)
 TDATA1_MODES, MODES_UP = U64(triggers.U_MODE | triggers.S_MODE | triggers.M_MODE), MODES_SHIFT - U64(3)
 TDATA1_V_MODES, V_MODES_DOWN = U64(triggers.VU_MODE | triggers.VS_MODE), U64(23) - (MODES_SHIFT + U64(4))
+FS_DIRTY = U64(3 << 13)
 EVERY_LINE = U64(0xFFFF_FFFF_FFFF_FFFF)
 
 
@@ -236,6 +248,31 @@ def mark_page(st, code, base, pc):  # type: ignore[no-untyped-def]
 
 
 @jit
+def find_catch(st, cause, into):  # type: ignore[no-untyped-def]
+    """The first entry that catches the trap about to be taken into mode `into`; else where these entries end."""
+    word = STOP_HIGH if cause & INTERRUPT != U0 else STOP_LOW
+    code, end = cause & ~INTERRUPT, st[STOPS_TRAPS]
+    i = st[STOPS_END]
+    while i < end:
+        at = STOPS_BASE + i * STOP_WORDS
+        if (st[at + word] >> code) & (st[at] >> (STOP_INTO_SHIFT + into)) & U1 != U0 and is_in_context(st, at, st[PRV], st[V]):
+            return i
+        i += U1
+    return end
+
+
+@jit
+def floats_may_change(st):  # type: ignore[no-untyped-def]
+    """Whether a floating-point instruction may change a CSR that is watched: not one that traps, because FS is off; and not FS
+    where that is dirty."""
+    fs = st[MSTATUS] & FS_DIRTY
+    guest = st[VSSTATUS] & FS_DIRTY if st[V] != U0 else FS_DIRTY
+    if fs == U0 or guest == U0:
+        return False
+    return st[CSR_FLOATS] & CSR_SEES_FCSR != U0 or fs & guest != FS_DIRTY
+
+
+@jit
 def set_trigger_entry(st, i):  # type: ignore[no-untyped-def]
     """Entry i says what trigger i's CSRs say; its kinds."""
     tdata1, tdata2 = st[TDATA1_0 + i], st[TDATA2_0 + i]
@@ -262,6 +299,16 @@ def set_trigger_entry(st, i):  # type: ignore[no-untyped-def]
 
 
 @jit
+def lines_within(low, high):  # type: ignore[no-untyped-def]
+    """The lines of a page that addresses low to high touch, in any page."""
+    if high - low >= PAGE_OFFSET:
+        return EVERY_LINE
+    first, last = (low & PAGE_OFFSET) >> U6, (high & PAGE_OFFSET) >> U6
+    from_first, to_last = EVERY_LINE << first, EVERY_LINE >> (U63 - last)
+    return from_first & to_last if low & PAGE_OFFSET <= high & PAGE_OFFSET else from_first | to_last
+
+
+@jit
 def arm(st):  # type: ignore[no-untyped-def]
     """Have changes to the triggers and to the host's entries take effect. The caller flushes the TLB, and where this returns
     True, because execution entries came or went, gives up decoded code."""
@@ -277,16 +324,18 @@ def arm(st):  # type: ignore[no-untyped-def]
         if kinds & ACCESS_X != U0:
             execution += U1
         i += U1
-    low, high = ~U0, U0
+    low, high, lines = ~U0, U0, U0
     i = U0
     while i < st[STOPS_WATCHES]:
         at = STOPS_BASE + i * STOP_WORDS
+        if st[at] & DATA != U0:
+            lines |= lines_within(st[at + STOP_LOW], st[at + STOP_HIGH])
         if st[at] & STOP_SPACE != VIRTUAL:
             physical += U1
         elif st[at] & DATA != U0:
             low, high = min(low, st[at + STOP_LOW]), max(high, st[at + STOP_HIGH])
         i += U1
-    st[STOPS_LOW], st[STOPS_HIGH] = low, high
+    st[STOPS_LOW], st[STOPS_HIGH], st[STOP_LINES] = low, high, lines
     changed = st[STOPS_EXEC] != U0 or execution != U0
     st[STOPS_DATA], st[STOPS_EXEC], st[STOPS_TRIGGERS], st[STOPS_PHYSICAL] = data, execution, armed, physical
     st[STOPS_SEEN] = st[STOPS_EPOCH]

@@ -30,11 +30,13 @@ from rvhv.cpu.state import (
     LEAST_ENTRY,
     NO_RESERVATION,
     SLOT,
+    STOP_TAG,
     TLB_ADDEND,
     TLB_LINEAR_R,
     TLB_LINEAR_W,
     TLB_R,
     TLB_W,
+    TLB_W_BESIDE,
 )
 from rvhv.errors import InternalError
 from rvhv.isa.effects import UseFloat
@@ -366,6 +368,12 @@ class Translator:
         known = self.builder.load(self.builder.gep(entry, [self.const(8 * tag)], source_etype=I8), typ=I64)
         return self.builder.icmp_unsigned("==", known, wanted)
 
+    def _passes(self, addr: ir.Value) -> ir.Value:
+        """Whether nothing stops an aligned access in the line that it is to, on a page on which something may."""
+        b = self.builder
+        line = b.and_(b.lshr(addr, self.const(6)), self.const(63))
+        return b.not_(b.trunc(b.lshr(self.load_slot("stop_lines"), line), I1))
+
     def _linear(self, addr: ir.Value) -> ir.Value:
         """Where an access is that has the bank's linear addend."""
         return self.builder.gep(self.linear, [addr], source_etype=I8)
@@ -399,6 +407,10 @@ class Translator:
             return self._extend(self.builder.load(where, typ=narrow, align=1), size, signed)
 
         def slow() -> ir.Value:
+            beside = self.builder.and_(self._hits(entry, TLB_R, self.builder.or_(wanted, self.const(STOP_TAG))), self._passes(va))
+            return self.split(beside, by_addend, ask)
+
+        def ask() -> ir.Value:
             self.assist(Assist.LOAD, va, self.const(size), self.const(0))
             value = self.load_slot("value")
             return self._extend(self.builder.trunc(value, narrow) if size < 8 else value, size, signed)
@@ -408,7 +420,7 @@ class Translator:
     def store(self, addr: Value, value: Value, size: int, via: str) -> None:
         b, va, stored, narrow = self.builder, lift(addr), lift(value), ir.IntType(8 * size)
         entry, wanted = self._entry(va, size)
-        linear, other, by_addend, slow, join = (self.function.append_basic_block() for _ in range(5))
+        linear, other, by_addend, slow, ask, join = (self.function.append_basic_block() for _ in range(6))
         small = b.trunc(stored, narrow) if size < 8 else stored
         b.cbranch(self._hits(entry, TLB_LINEAR_W, wanted), linear, other).set_weights(LIKELY)
         b.position_at_end(linear)
@@ -420,6 +432,9 @@ class Translator:
         b.store(small, self._ram(self._offset(va, entry)), align=1)
         b.branch(join)
         b.position_at_end(slow)
+        beside = b.and_(self._hits(entry, TLB_W_BESIDE, b.or_(wanted, self.const(STOP_TAG))), self._passes(va))
+        b.cbranch(beside, by_addend, ask).set_weights(LIKELY)
+        b.position_at_end(ask)
         self.assist(Assist.STORE, va, stored, self.const(size))
         b.branch(join)
         b.position_at_end(join)
