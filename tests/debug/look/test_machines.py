@@ -123,7 +123,7 @@ def test_frames(pair: VmTarget) -> None:
 def test_exits(pair: VmTarget) -> None:
     found = exits.exits(pair)
     said = shown(found)
-    assert "environment call from VS-mode" in said
+    assert "environment call from VS-mode" in said and "RAM, first touch" in said and "virtio block" in said
     for row in found.rows:
         assert EXIT_COST <= row.least <= row.mean <= row.most
     assert sum(r.count for r in found.rows if r.name == "disk") == sum(pair.hv.vms[1].exit_counts.values())
