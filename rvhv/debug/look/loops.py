@@ -22,6 +22,8 @@ from rvhv.isa.expr import MASK64, E, evaluate, signed
 from rvhv.virtio.mmio import VirtioMmio
 
 FEWEST_TRAPS = 3  # in a row, before it looks like a loop
+FEWEST_POLLS = 8  # exits for the same register in a row
+LOAD_GUEST_PAGE = ISA.causes["load_guest_page_fault"].code
 LONGEST_LOOP = 16  # instructions of a loop that waits
 
 
@@ -44,7 +46,7 @@ class Stuck:
 def stuck(context: Context) -> Stuck | None:
     """What keeps a context from getting on; None where nothing seems to."""
     now = save(context)
-    for kind, look in (("trap loop", _trap_loop), ("asleep", _asleep), ("spin", _spin)):
+    for kind, look in (("trap loop", _trap_loop), ("asleep", _asleep), ("spin", _spin), ("spin", _polls)):
         text = look(context, now)
         if text:
             return Stuck(kind, context.name, text, "vector" if kind == "trap loop" and _at_vector(context, now) else "")
@@ -187,6 +189,26 @@ def _spin(context: Context, now: Saved) -> str:
         return f"an endless loop ({where}): nothing in it changes what it tests; only an interrupt can get it out{off}"
     what = ", ".join(f"v:{address:#x}{_named(context, address)}" for address in dict.fromkeys(loads))
     return f"it spins ({where}) until somebody changes {what}{off}"
+
+
+def _polls(context: Context, now: Saved) -> str:
+    """A guest that asks a device the same again and again: its last exits are all the same."""
+    if not isinstance(context, VmContext) or not context.alive or context.vm.vcpu.asleep:
+        return ""
+    mine = [r for r in context.vm.hv.last_exits() if r.vm == context.number]
+    last = mine[-1] if mine else None
+    if last is None or last.cause != LOAD_GUEST_PAGE:
+        return ""
+    count = 0
+    for record in reversed(mine):
+        if (record.cause, record.pc, record.gpa) != (last.cause, last.pc, last.gpa):
+            break
+        count += 1
+    found = context.bus.find(last.gpa, 1)
+    if count < FEWEST_POLLS or found is None:
+        return ""
+    what = f"register {found[1]:#x} of {found[0].name}"
+    return f"it polls {what}: its last {count:,} exits are loads of it at {place(context, last.pc)}{_nothing_comes(context)}"
 
 
 def _named(context: Context, address: int) -> str:
