@@ -8,7 +8,7 @@ from typing import Any
 from rvhv.core.registry import ISA
 from rvhv.cpu.csrs import INTERRUPT_BITS, VS_INTERRUPTS
 from rvhv.cpu.state import TRAP_LOOP_LIMIT
-from rvhv.debug.look.code import length_of, word_at
+from rvhv.debug.look.code import LONGEST, Block, length_of
 from rvhv.debug.look.interrupts import PRIORITY, enable_name, interrupts, plic_sources
 from rvhv.debug.look.meanings import cause_name
 from rvhv.debug.look.places import place, symbol
@@ -242,8 +242,9 @@ def _loop_around(context: Context) -> tuple[int, int, list[_Step]] | None:
     """First and last address of the innermost short loop that pc is in, and its instructions; None where there is none, or it
     does more than compute and load."""
     at, steps = context.pc, []
+    block = Block.of(context, "v", at, LONGEST * LONGEST_LOOP)
     for _ in range(LONGEST_LOOP):
-        step, length = _step(context, at)
+        step, length = _step(block, at)
         if step is None:
             return None
         steps.append((at, step))
@@ -260,8 +261,9 @@ def _loop_around(context: Context) -> tuple[int, int, list[_Step]] | None:
 def _whole(context: Context, start: int, end: int) -> tuple[int, int, list[_Step]] | None:
     steps = []
     at = start
+    block = Block.of(context, "v", start, end - start + LONGEST)
     while at <= end:
-        step, length = _step(context, at)
+        step, length = _step(block, at)
         if step is None:
             return None
         steps.append(step)
@@ -269,14 +271,11 @@ def _whole(context: Context, start: int, end: int) -> tuple[int, int, list[_Step
     return (start, end, steps) if len(steps) <= LONGEST_LOOP else None
 
 
-def _step(context: Context, at: int) -> tuple[_Step | None, int]:
+def _step(block: Block, at: int) -> tuple[_Step | None, int]:
     """An instruction that may be in such a loop; None for a store, a call, anything with consequences."""
-    try:
-        word = word_at(context, "v", at)
-    except DebugError:
-        return None, 0
-    found = ISA.decode(word)
-    if found is None:
+    word = block.word(at)
+    found = None if word is None else ISA.decode(word)
+    if word is None or found is None:
         return None, 0
     insn, fields, _ = found
     address = target = None
