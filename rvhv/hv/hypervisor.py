@@ -28,7 +28,7 @@ from rvhv.hv.scheduler import SLICE_STEPS, RoundRobin, Scheduler
 from rvhv.hv.setup import host_guests
 from rvhv.hv.sizes import PAGE, MemoryShort, memory_size, show_size, whole
 from rvhv.hv.stopped import GuestStopped
-from rvhv.hv.trace import Trace
+from rvhv.hv.trace import Record, Trace
 from rvhv.hv.vcpu import Clock
 from rvhv.hv.vm import VM
 from rvhv.jit.engine import chosen_tier, close_engine
@@ -295,6 +295,15 @@ class Hypervisor:
             self._drain(self._current)
         return self._trace
 
+    def exits_of(self, vm: VM) -> int:
+        """How many exits a VM has made."""
+        waiting = self.hart.state[r.TRACE_HEAD] if vm is self._current else 0
+        return self._trace.exits(vm.number) + waiting
+
+    def last_exits(self) -> list[Record]:
+        """The last exits of all VMs, oldest first."""
+        return self._trace.recent(self.hart.waiting_trace)
+
     def trace_hash(self) -> str:
         """SHA-256 over every exit of every VM so far, 64 hex digits: the same for the same run anywhere."""
         return self.trace.hexdigest()
@@ -391,7 +400,7 @@ class Hypervisor:
                         self._handled = exits.build(vm)
                     handlers.get(state[r.SCAUSE], unexpected)(vm)
                     if moved.cost:
-                        self._trace.charge(vm.number, state[r.SCAUSE], moved.cost)
+                        self._trace.charge(vm.number, state[r.SCAUSE], state[r.HTVAL] >> 10, moved.cost)
                         end -= moved.cost
                         state[r.CLOCK] += moved.cost
                         moved.cost = 0
@@ -414,6 +423,7 @@ class Hypervisor:
         """Take the ring's records, all of them the current VM's."""
         if records := self.hart.drain_trace():
             self._trace.append(vm.number, records)
+            self._trace.count_faults(vm.number, records, vm.ram_range)
 
     def _begin_slice(self) -> VM | None:
         """Put the VM that the scheduler picks on the hart; None when every VM has stopped, or all wait and were interrupted."""
