@@ -19,5 +19,9 @@ class DeviceError(RvhvError):
     """A device cannot be made: a disk image is missing, read-only, of an odd size or in use."""
 
 
+class DebugError(RvhvError):
+    """What was asked of the debugger cannot be done: a command, an expression or an address is no good."""
+
+
 class InternalError(RvhvError):
     """Our own bug: an invariant of rvhv does not hold."""

@@ -1,0 +1,127 @@
+"""The debugger as a Python API: a target, and the commands by which it is run, stopped and looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from rvhv.cpu.state import ARCH_WORDS
+from rvhv.debug import commands
+from rvhv.debug.arrival import Arrival, Place, Where
+from rvhv.debug.commands.arguments import Arguments
+from rvhv.debug.target import Context, Halt, MachineTarget, Target, VmTarget
+from rvhv.errors import ConfigError, DebugError
+
+if TYPE_CHECKING:
+    from rvhv.debug.view import View
+    from rvhv.hv.hypervisor import Hypervisor
+    from rvhv.machine.image import Image
+    from rvhv.machine.virt import Machine
+
+
+class Session:
+    """A debugging session. `what` is a Hypervisor with its VMs, a bare Machine (`images`: the ELFs it starts with), or a Target.
+
+    `command` does what a line typed into `rvhv debug` does, and answers with a View. `on_console` gets what guests print.
+    """
+
+    def __init__(self, what: Hypervisor | Machine | Target, images: Sequence[Image] = ()) -> None:
+        self.target = as_target(what, images)
+        if not self.target.contexts:
+            raise ConfigError("a hypervisor without a VM has nothing to debug: create one")
+        self.context: Context = self.target.current  # who is looked at: `vm NAME` changes it, and whoever a run ends with is it
+        self.on_console: Callable[[Context, bytes], None] = lambda context, data: None
+        self.over = False  # `quit` was said
+        self.has_terminal = False  # there is a keyboard that `console` can hand over
+        self.keyboard_for: Context | None = None  # `console` was said: whoever reads the commands hands it over
+        self._before: dict[int, bytes] = {}
+        self.target.on_output = lambda context, data: self.on_console(context, data)
+        self._look_back()
+
+    # commands
+
+    def command(self, line: str) -> View:
+        """Do one command. Raises DebugError, or another RvhvError, with one or two lines that say what is wrong."""
+        word, slash, rest = commands.split(line)
+        row = commands.find(word)
+        return row.run(self, Arguments(rest, slash, row.usage))
+
+    def repeats(self, line: str) -> str:
+        """The line that an empty one after this one stands for; empty when there is none."""
+        try:
+            row = commands.find(commands.split(line)[0])
+        except DebugError:
+            return ""
+        return {"": "", "same": line, "bare": row.name}[row.repeats]
+
+    # running
+
+    def run(self, steps: int | None = None) -> Halt:
+        """Go on for exactly `steps` steps of the whole machine, or until something stops it."""
+        self._look_back()
+        return self._ended(self.target.run(steps))
+
+    def arrived(self, halt: Halt) -> Arrival:
+        """What there is to say after a run."""
+        return Arrival(halt, self.target)
+
+    def where(self) -> Where:
+        """Where the context that is looked at is."""
+        return Where(Place.of(self.context), self.context.status)
+
+    def feed(self, context: Context, data: bytes) -> None:
+        """Type on its console."""
+        context.feed(data)
+
+    def interrupt(self) -> None:
+        """Have what runs come back at the next exact point. For signal handlers and other threads."""
+        self.target.interrupt()
+
+    def close(self) -> None:
+        self.target.close()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _ended(self, halt: Halt) -> Halt:
+        self.context = halt.context
+        return halt
+
+    def _look_back(self) -> None:
+        """Remember the registers as they are, so that what changes can be marked."""
+        self._before = {c.number: c.state[:ARCH_WORDS].tobytes() for c in self.target.contexts}
+
+    def before(self, context: Context) -> memoryview[int]:
+        """The state of a context before the last run, to be indexed with SLOT."""
+        return memoryview(self._before[context.number]).cast("Q")
+
+    # whom it is about
+
+    def named(self, name: str) -> Context:
+        """A VM or hart by name or number. Raises DebugError."""
+        for context in self.target.contexts:
+            if name in (context.name, str(context.number)):
+                return context
+        from difflib import get_close_matches
+
+        names = [context.name for context in self.target.contexts]
+        near = get_close_matches(name, names, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}?" if near else f"there is {', '.join(names)}"
+        raise DebugError(f"no {self.kind} is called {commands.shown(name)}; {hint}")
+
+    @property
+    def kind(self) -> str:
+        """What a context is called: "VM" or "hart"."""
+        return "VM" if self.target.hv is not None else "hart"
+
+
+def as_target(what: Hypervisor | Machine | Target, images: Sequence[Image] = ()) -> Target:
+    """A target of a hypervisor or a machine."""
+    from rvhv.hv.hypervisor import Hypervisor
+
+    if isinstance(what, Target):
+        return what
+    return VmTarget(what) if isinstance(what, Hypervisor) else MachineTarget(what, images)
