@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rvhv.cpu.state import ARCH_WORDS
 from rvhv.debug import commands
 from rvhv.debug.arrival import Arrival, Place, Where
 from rvhv.debug.commands.arguments import Arguments
-from rvhv.debug.target import Context, Halt, MachineTarget, Target, VmTarget
+from rvhv.debug.target import Context, Ended, Halt, MachineTarget, Target, VmTarget
 from rvhv.errors import ConfigError, DebugError
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class Session:
             raise ConfigError("a hypervisor without a VM has nothing to debug: create one")
         self.context: Context = self.target.current  # who is looked at: `vm NAME` changes it, and whoever a run ends with is it
         self.on_console: Callable[[Context, bytes], None] = lambda context, data: None
+        self.halted: Ended | None = None  # how the last run ended
         self.over = False  # `quit` was said
         self.has_terminal = False  # there is a keyboard that `console` can hand over
         self.keyboard_for: Context | None = None  # `console` was said: whoever reads the commands hands it over
@@ -77,6 +78,15 @@ class Session:
         """Have what runs come back at the next exact point. For signal handlers and other threads."""
         self.target.interrupt()
 
+    def calm(self) -> None:
+        """Forget an `interrupt` that came too late to end a run."""
+        self.target.calm()
+
+    @property
+    def in_the_past(self) -> bool:
+        """Whether the guests have been further than they are now."""
+        return False
+
     def close(self) -> None:
         self.target.close()
 
@@ -87,7 +97,7 @@ class Session:
         self.close()
 
     def _ended(self, halt: Halt) -> Halt:
-        self.context = halt.context
+        self.context, self.halted = halt.context, halt.ended
         return halt
 
     def _look_back(self) -> None:
@@ -111,6 +121,24 @@ class Session:
         near = get_close_matches(name, names, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]}?" if near else f"there is {', '.join(names)}"
         raise DebugError(f"no {self.kind} is called {commands.shown(name)}; {hint}")
+
+    # what completion asks for
+
+    def symbols(self) -> Mapping[str, int]:
+        """Those of the context that is looked at."""
+        return self.context.symbols.values
+
+    def source_places(self, begun: str) -> list[tuple[str, str]]:
+        """Places in source files that begin so, with what they are: "main.c:", or "main.c:12"."""
+        return []
+
+    def bookmarks(self) -> list[tuple[str, str]]:
+        """Names and what they are."""
+        return []
+
+    def entries(self) -> list[tuple[str, str]]:
+        """Numbers of breakpoints and their like, and what they are."""
+        return []
 
     @property
     def kind(self) -> str:

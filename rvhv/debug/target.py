@@ -271,6 +271,10 @@ class Target(ABC):
         """Have `run` come back at the next exact point. For signal handlers, callbacks and other threads."""
 
     @abstractmethod
+    def calm(self) -> None:
+        """Forget an `interrupt` that came too late to end a run."""
+
+    @abstractmethod
     def close(self) -> None: ...
 
 
@@ -281,7 +285,15 @@ class VmTarget(Target):
         super().__init__()
         self.hv: Hypervisor = hv
         self._contexts = [VmContext(self, vm) for vm in hv.vms]
+        self._waits = False
         hv.on_console = self._output
+        hv.on_idle = self._idle
+
+    def _idle(self) -> bool:
+        """All sleep, and nothing but input could wake them: that ends the run, and not the VMs."""
+        self._waits = True
+        self.hv.interrupt()
+        return False
 
     def _output(self, vm: VM, data: bytes) -> None:
         if self.on_output is not None:
@@ -317,6 +329,7 @@ class VmTarget(Target):
 
     def run(self, steps: int | None = None) -> Halt:
         end = None if steps is None else self.hv.steps + steps
+        self._waits = False
         try:
             self.hv.run(steps)
         except KeyboardInterrupt:
@@ -324,12 +337,17 @@ class VmTarget(Target):
         if self.hv.stopped_at is not None:
             vm, stop = self.hv.stopped_at
             return Halt(Ended.STOP, self._contexts[vm.number - 1], stop)
+        if self._waits:
+            return Halt(Ended.WAITING, self.current)
         if self.hv.steps == end:
             return Halt(Ended.BUDGET, self.current)
         return Halt(Ended.FINISHED if self.hv.finished else Ended.INTERRUPTED, self.current)
 
     def interrupt(self) -> None:
         self.hv.interrupt()
+
+    def calm(self) -> None:
+        self.hv.run(0)
 
     def close(self) -> None:
         self.hv.close()
@@ -400,6 +418,10 @@ class MachineTarget(Target):
     def interrupt(self) -> None:
         self._asked = True
         self.machine.interrupt()
+
+    def calm(self) -> None:
+        self._asked = False
+        self.machine.run(0)
 
     def close(self) -> None:
         self.machine.close()
