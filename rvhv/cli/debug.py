@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rvhv.cli.group import TIERS, color_option, traceback_option
+from rvhv.cli.group import color_option, tier_option, traceback_option
 from rvhv.cli.guests import GuestType
 from rvhv.cli.main import FAILED
 from rvhv.cli.params import SEED, STEPS, for_each_vm, parse_size, vm_names
@@ -39,7 +39,7 @@ rvhv debug hello --json --command script.txt"""
 @click.argument("guests", metavar="GUEST...", nargs=-1, type=GuestType())
 @click.option("--boot", "image", metavar="IMAGE", help="Debug software on the bare machine instead of guests.")
 @click.option("-e", "lines", metavar="COMMAND", multiple=True, help="Do this command instead of asking for some; repeatable.")
-@click.option("--command", "files", metavar="FILE", multiple=True, type=Path, help="Do the commands in a file, before those of -e.")
+@click.option("--command", "files", metavar="FILE", multiple=True, type=Path, help="Do a file's commands, before those of -e.")
 @click.option("--interactive", "-i", is_flag=True, help="Ask for commands after those of --command and -e.")
 @click.option("--keep-going", is_flag=True, help="Go on after a command of a script that could not be done.")
 @click.option("--json", "as_json", is_flag=True, help="Answer each command with one JSON document, on one line.")
@@ -53,7 +53,7 @@ rvhv debug hello --json --command script.txt"""
 @click.option("--slice", "slice_steps", metavar="STEPS", type=STEPS, help="Steps of a VM before it is the next one's turn.")
 @click.option("--clock", type=click.Choice(["machine", "vm"]), default="machine", show_default=True, help="Whose time a VM sees.")
 @click.option("--seed", metavar="N", type=SEED, default=0, show_default=True, help="Seed of all randomness.")
-@click.option("--tier", type=click.Choice(TIERS), help="Interpret, translate, or translate what is hot.  [default: RVHV_TIER, or auto]")
+@tier_option
 @color_option
 @traceback_option
 def command(
@@ -169,8 +169,8 @@ def _machine(image: str | None, options: dict[str, Any], stack: ExitStack, no_co
     if len(options["memory"]) > 1:
         raise ConfigError(f"--memory is given {len(options['memory'])} times: a machine has one")
     size = parse_size(options["memory"][0]) if options["memory"] else MACHINE_MEMORY
-    wanted = [options[name] for name in ("kernel", "firmware", "initrd", "append")]
-    boot = prepare(Software(built_in(image), *wanted, seed=options["seed"]), memory=size, harts=options["smp"])
+    wanted = {name: options[name] for name in ("kernel", "firmware", "initrd", "append", "seed")}
+    boot = prepare(Software(built_in(image), **wanted), memory=size, harts=options["smp"])
     disks = [stack.enter_context(DiskImage(_file(file))) for file in options["disk"]]
     ensure_compiled(no_color=no_color)
     from rvhv.debug.session import Session

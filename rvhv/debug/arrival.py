@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rvhv.debug.target import Context, Ended, Halt, Target
-from rvhv.debug.view import Line, vm_style
+from rvhv.debug.view import Line, Style, vm_style
 from rvhv.machine.source_lines import source_line
 
 
@@ -61,7 +61,8 @@ class Where:
     status: str
 
     def lines(self) -> list[Line]:
-        return [self.place.line() if self.place.alive else [(vm_style(self.place.number), self.place.name), ("", f": {self.status}")]]
+        place = self.place
+        return [place.line() if place.alive else [(vm_style(place.number), place.name), ("", f": {self.status}")]]
 
     def json(self) -> dict[str, Any]:
         return {**self.place.json(), "status": self.status, "alive": self.place.alive}
@@ -77,7 +78,7 @@ class Arrival:
         self.ends = [(c.name, c.number, c.status) for c in target.contexts if not c.alive]
 
     def lines(self) -> list[Line]:
-        style = "warn" if self.ended in (Ended.WAITING, Ended.INTERRUPTED) else "key"
+        style: Style = "warn" if self.ended in (Ended.WAITING, Ended.INTERRUPTED) else "key"
         lines: list[Line] = []
         if self.why:
             lines.append([(style, self.why), ("dim", f"  (step {self.steps:,})")])

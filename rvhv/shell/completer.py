@@ -58,7 +58,8 @@ class CommandLexer(Lexer):
             if match["number"]:
                 pieces.append(("class:number", match[0]))
             elif match["name"]:
-                pieces.append(("class:register" if is_register(match[0]) else "class:symbol" if match[0] in symbols else "", match[0]))
+                known = "class:register" if is_register(match[0]) else "class:symbol" if match[0] in symbols else ""
+                pieces.append((known, match[0]))
             else:
                 pieces.append(("", match[0]))
         return pieces

@@ -43,8 +43,8 @@ class Shell:
                 self._last = self.session.repeats(line)
                 self.do(line)
 
-    def do(self, line: str) -> bool:
-        """One command; whether it could be done."""
+    def do(self, line: str, at: str = "") -> bool:
+        """One command; whether it could be done. `at`: where it is written, for an error."""
         session, screen = self.session, self.screen
         with Interrupt(session.interrupt) as interrupt:
             try:
@@ -60,7 +60,7 @@ class Shell:
                 if isinstance(error, InternalError):
                     self._bug(error)
                 else:
-                    screen.error(str(error))
+                    screen.error(f"{at}: {error}" if at else str(error))
             except (OSError, EOFError):
                 raise  # nobody reads what is written
             except Exception as error:

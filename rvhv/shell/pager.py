@@ -9,6 +9,14 @@ if TYPE_CHECKING:
     from prompt_toolkit.output import Output
 
 
+KEYS = {
+    "page": (" ", "pagedown", "f"),
+    "line": ("enter", "down", "j"),
+    "all": ("G", "end"),
+    "quit": ("q", "Q", "c-c", "c-d"),
+}
+
+
 class Pager:
     """Writes what fits, and asks before it writes more."""
 
@@ -41,13 +49,12 @@ class Pager:
         from prompt_toolkit.layout import FormattedTextControl, Layout, Window
 
         bindings = KeyBindings()
-        keys = {"page": (" ", "pagedown", "f"), "line": ("enter", "down", "j"), "all": ("G", "end"), "quit": ("q", "c-c", "c-d", "Q")}
-        for answer, names in keys.items():
+        for answer, names in KEYS.items():
             for name in names:
 
                 @bindings.add(name)
                 def _(event: KeyPressEvent, answer: str = answer) -> None:
-                    event.app.exit(answer)
+                    event.app.exit(result=answer)
 
         text = f"-- {at} of {of} lines: space for more, Enter for a line, G for all, q to quit --"
         line = Window(FormattedTextControl([("reverse", text)]), height=1, dont_extend_height=True)

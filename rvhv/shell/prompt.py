@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
+from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.styles import Style
@@ -75,7 +76,7 @@ def new_prompt(
         complete_while_typing=False,
         lexer=CommandLexer(session) if color else None,
         auto_suggest=AutoSuggestFromHistory() if color else None,
-        bottom_toolbar=lambda: status(session),
+        bottom_toolbar=lambda: FormattedText(status(session)),
         key_bindings=bindings,
         style=STYLE if color else PLAIN,
         enable_history_search=True,

@@ -15,8 +15,10 @@ Pager = Callable[[list[str]], None]
 
 
 class Screen:
-    """Writes to `out`; `pager` gets the lines of an answer instead, where there is one. What a guest prints comes line by line
-    under its name; `front` is shown as it comes. `errors`: where those go that are not `out`'s. Raises OSError where the reader has gone."""
+    """Writes to `out`; `pager` gets the lines of an answer instead, where there is one, and `errors` those of an error.
+
+    What a guest prints comes line by line under its name. Raises OSError where the reader has gone.
+    """
 
     def __init__(
         self, out: TextIO, contexts: Sequence[Context], *, color: bool, pager: Pager | None = None, errors: TextIO | None = None
@@ -55,7 +57,8 @@ class Screen:
         """What is wrong, in a line or two."""
         first, *rest = text.splitlines() or ["failed"]
         red, end = ("\x1b[1;31m", "\x1b[0m") if self.color else ("", "")
-        self._errors.write("".join(f"{line}\n" for line in [f"{red}error:{end} {printable(first)}", *(f"  {printable(line)}" for line in rest)]))
+        lines = [f"{red}error:{end} {printable(first)}", *(f"  {printable(line)}" for line in rest)]
+        self._errors.write("".join(f"{line}\n" for line in lines))
         self._errors.flush()
 
     def write(self, lines: Sequence[str]) -> None:

@@ -55,7 +55,7 @@ def play(session: Session, screen: Screen, script: Iterable[Said], *, keep_going
     for said in script:
         if echo:
             screen.write([f"{PROMPT}{said.line}"])
-        if not shell.do(said.line):
+        if not shell.do(said.line, said.at):
             good = False
             if not keep_going:
                 break

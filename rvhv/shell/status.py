@@ -8,13 +8,15 @@ from rvhv.cli.plain import printable
 from rvhv.cli.report import duration
 
 if TYPE_CHECKING:
+    from prompt_toolkit.formatted_text import StyleAndTextTuples
+
     from rvhv.debug.session import Session
 
 
-def status(session: Session) -> list[tuple[str, str]]:
+def status(session: Session) -> StyleAndTextTuples:
     """prompt-toolkit's (style, text) pieces."""
     context = session.context
-    pieces = [("class:who", f" {printable(context.name)} ")]
+    pieces: StyleAndTextTuples = [("class:who", f" {printable(context.name)} ")]
     if context.alive:
         near = context.symbols.nearest(context.pc)
         where = "" if near is None else f" <{near[1]}{f'+{context.pc - near[0]:#x}' if context.pc > near[0] else ''}>"

@@ -82,4 +82,5 @@ def number(text: str) -> int | None:
     match = _COUNT.fullmatch(text.strip())
     if match is None or len(text) > _LONGEST_NUMBER:
         return None
-    return int(match[1], 16 if "x" in match[1].lower() else 10) * 1000 ** _THOUSANDS[match[2].lower()]
+    value: int = int(match[1], 16 if "x" in match[1].lower() else 10) * 1000 ** _THOUSANDS[match[2].lower()]
+    return value

@@ -49,7 +49,7 @@ class Overview:
         for group, title in GROUPS.items():
             if rows := [row for row in TABLE.values() if row.group == group]:
                 lines += [[("title", title)], *map(summary, rows), []]
-        return [*lines, [("dim", "help COMMAND has examples, help WORD searches; a beginning that only one command has is enough")]]
+        return [*lines, [("dim", "help COMMAND has examples, help WORD searches; a clear beginning of a name is enough")]]
 
     def json(self) -> Any:
         return [Page(row).json() for row in TABLE.values()]

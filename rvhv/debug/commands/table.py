@@ -93,7 +93,7 @@ def split(line: str) -> tuple[str, str, str]:
     slash = ""
     if rest.startswith("/"):
         slash, _, rest = rest[1:].partition(" ")
-    elif rest and not rest[0].isspace() and not rest[0] in "$*&(\"'=-+!":
+    elif rest and not rest[0].isspace() and rest[0] not in "$*&(\"'=-+!":
         raise DebugError(f"{shown(line.split(maxsplit=1)[0])} is no command; {_near(word)}")
     return word, slash, rest.strip()
 
