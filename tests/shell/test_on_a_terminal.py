@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import select
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -60,11 +61,22 @@ class Terminal:
     def end(self) -> int:
         """Reads what is left, and waits; the exit code."""
         try:
-            while os.read(self._fd, 4096):
+            while select.select([self._fd], [], [], PATIENCE)[0] and os.read(self._fd, 4096):
                 pass
         except OSError:
             pass  # the other side is closed
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return self._wait()
+
+    def _wait(self) -> int:
+        pid, self.pid = self.pid, 0
+        os.close(self._fd)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+    def close(self) -> None:
+        """Ends it, should it still be there."""
+        if self.pid:
+            os.kill(self.pid, signal.SIGKILL)
+            self._wait()
 
 
 @pytest.fixture
@@ -74,17 +86,17 @@ def spin(tmp_path: Path) -> Iterator[Terminal]:
     image.write_bytes(elf({0x8020_0000: SPIN}, 0x8020_0000, {"again": 0x8020_0000}))
     terminal = Terminal(["debug", str(image)], tmp_path / "state")
     yield terminal
-    os.close(terminal._fd)
+    terminal.close()
 
 
 def test_a_session(spin: Terminal) -> None:
     assert b"spin" in spin.until(b"first instruction")
-    spin.until(b"(rvhv) ")
+    spin.until(b"(rvhv)")
     spin.send(b"continue\r")
     time.sleep(0.5)
     spin.send(b"\x03")
     assert b"interrupted" in spin.until(b"<again>")
-    spin.until(b"(rvhv) ")
+    spin.until(b"(rvhv)")
     spin.send(b"console\r")
     spin.until(b"gives it back")
     time.sleep(0.3)
@@ -92,8 +104,9 @@ def test_a_session(spin: Terminal) -> None:
     time.sleep(0.3)
     spin.send(b"\x1d")
     spin.until(b"<again>")
-    spin.until(b"(rvhv) ")
+    spin.until(b"(rvhv)")
     spin.send(b"vm\r")
     spin.until(b"<again>")
+    spin.until(b"(rvhv)")
     spin.send(b"\x04")
     assert spin.end() == 0
