@@ -16,6 +16,8 @@ S_INTERRUPTS = SSIP | STIP | SEIP
 VS_INTERRUPTS = VSSIP | VSTIP | VSEIP
 HS_INTERRUPTS = VS_INTERRUPTS | SGEIP
 M_INTERRUPTS = MSIP | MTIP | MEIP
+# bits of mip, mie, mideleg and their S, HS and VS views, by the manual's names without the last letter
+INTERRUPT_BITS = {"SSI": 1, "VSSI": 2, "MSI": 3, "STI": 5, "VSTI": 6, "MTI": 7, "SEI": 9, "VSEI": 10, "MEI": 11, "SGEI": 12}
 EXCEPTIONS_DELEGABLE = sum(1 << c for c in (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 15, 20, 21, 22, 23))
 
 SV39, SV48, SV57 = 8, 9, 10
@@ -31,6 +33,11 @@ SE, STATEEN_ENVCFG = 63, 62  # of mstateen and hstateen; the others control stat
 
 prv, v = leaf("prv"), leaf("v")
 value = leaf("value")
+
+
+def interrupt_fields(mask: int, suffix: str) -> tuple[CsrField, ...]:
+    """The bits of `mask` as fields: suffix "P" pending, "E" enable, "" delegation."""
+    return tuple(bits(name + suffix, n) for name, n in INTERRUPT_BITS.items() if mask >> n & 1)
 
 
 def bit(slot: str, n: int) -> E:
@@ -173,6 +180,11 @@ STATUS_M: tuple[CsrField, ...] = (
     bits("UXL", 33, 32, fixed=2), bits("SXL", 35, 34, fixed=2), bits("GVA", 38), bits("MPV", 39),
 )  # fmt: skip
 SSTATUS_MASK = sum(f.mask for f in STATUS_S)
+# SD is computed: nothing writes it
+SD_FIELD = bits("SD", SD)
+CAUSE = (bits("Interrupt", 63), bits("Code", 62, 0))
+ATP = (bits("MODE", 63, 60), bits("ASID", 59, 44), bits("PPN", 43, 0))
+FFLAGS = (bits("NV", 4), bits("DZ", 3), bits("OF", 2), bits("UF", 1), bits("NX", 0))
 TVEC = (bits("BASE", 63, 2), bits("MODE", 1, 0, warl=keep_if(2, 3)))
 EPC = (bits("PC", 63, 1),)
 # of menvcfg, senvcfg and henvcfg
@@ -187,15 +199,18 @@ COUNTEREN = (bits("CY", CY), bits("TM", TM), bits("IR", IR))
 def add_rows(isa: Registry) -> None:
     csr, constant = isa.csr, isa.constant
 
-    def masked(name: str, number: int, mask: int, plain: bool = False) -> None:
+    def masked(name: str, number: int, mask: int, *fields: CsrField, plain: bool = False) -> None:
         old = leaf(name)
-        csr(name, number, writes=((name, (old & ~mask) | (value & mask)),), plain=plain)
+        csr(name, number, *fields, writes=((name, (old & ~mask) | (value & mask)),), plain=plain)
 
     # floating point
     fcsr = leaf("fcsr")
-    csr("fflags", 0x001, read=fcsr & 31, writes=float_writes((fcsr & ~31) | (value & 31)), guards=float_guards(), plain=True)
-    csr("frm", 0x002, read=fcsr >> 5, writes=float_writes((fcsr & 31) | ((value & 7) << 5)), guards=float_guards(), plain=True)
-    csr("fcsr", 0x003, read=fcsr, writes=float_writes(value & 0xFF), guards=float_guards(), plain=True)
+    csr("fflags", 0x001, *FFLAGS, read=fcsr & 31,
+        writes=float_writes((fcsr & ~31) | (value & 31)), guards=float_guards(), plain=True)  # fmt: skip
+    csr("frm", 0x002, bits("frm", 2, 0), read=fcsr >> 5,
+        writes=float_writes((fcsr & 31) | ((value & 7) << 5)), guards=float_guards(), plain=True)  # fmt: skip
+    csr("fcsr", 0x003, bits("frm", 7, 5), *FFLAGS, read=fcsr,
+        writes=float_writes(value & 0xFF), guards=float_guards(), plain=True)  # fmt: skip
 
     # user counters
     csr("cycle", 0xC00, read=counter_while_inhibited("cycle", CY), guards=counter_guards(CY))
@@ -204,11 +219,11 @@ def add_rows(isa: Registry) -> None:
 
     # supervisor
     uxl_sxl = next(f.fixed << f.lo for f in STATUS_S if f.fixed)
-    csr("sstatus", 0x100, *STATUS_S, vs="vsstatus",
+    csr("sstatus", 0x100, *STATUS_S, SD_FIELD, vs="vsstatus",
         read=with_sd(leaf("mstatus") & (SSTATUS_MASK & ~(3 << 32)) | uxl_sxl),
         writes=(("mstatus", write_fields(STATUS_M, value, leaf("mstatus"), only=[f.name for f in STATUS_S])),))  # fmt: skip
     s_view = leaf("mideleg") & S_INTERRUPTS
-    csr("sie", 0x104, vs="vsie", read=leaf("mie") & s_view,
+    csr("sie", 0x104, *interrupt_fields(S_INTERRUPTS, "E"), vs="vsie", read=leaf("mie") & s_view,
         writes=(("mie", (leaf("mie") & (s_view ^ const(-1))) | (value & s_view)),))  # fmt: skip
     csr("stvec", 0x105, *TVEC, vs="vstvec", plain=True)
     csr("scounteren", 0x106, *COUNTEREN, plain=True)
@@ -217,13 +232,13 @@ def add_rows(isa: Registry) -> None:
         constant(f"sstateen{n}", 0x10C + n, guards=stateen_guards(n, SE))
     csr("sscratch", 0x140, vs="vsscratch", plain=True)
     csr("sepc", 0x141, *EPC, vs="vsepc", plain=True)
-    csr("scause", 0x142, vs="vscause", plain=True)
+    csr("scause", 0x142, *CAUSE, vs="vscause", plain=True)
     csr("stval", 0x143, vs="vstval", plain=True)
     ssip = leaf("mideleg") & SSIP
-    csr("sip", 0x144, vs="vsip", read=leaf("pending") & s_view,
+    csr("sip", 0x144, *interrupt_fields(S_INTERRUPTS, "P"), vs="vsip", read=leaf("pending") & s_view,
         writes=(("mip", (leaf("mip") & (ssip ^ const(-1))) | (value & ssip)),))  # fmt: skip
     csr("stimecmp", 0x14D, vs="vstimecmp", guards=timer_guards())
-    csr("satp", 0x180, bits("MODE", 63, 60), bits("ASID", 59, 44), bits("PPN", 43, 0), vs="vsatp",
+    csr("satp", 0x180, *ATP, vs="vsatp",
         writes=(("satp", satp_write("satp")),), guards=translation_guards())  # fmt: skip
 
     # machine
@@ -233,31 +248,34 @@ def add_rows(isa: Registry) -> None:
     csr("mhartid", 0xF14)
     constant("mconfigptr", 0xF15)
     fixed = sum(f.fixed << f.lo for f in STATUS_M if f.fixed)
-    csr("mstatus", 0x300, *STATUS_M, read=with_sd(leaf("mstatus") | fixed))
-    constant("misa", 0x301, MISA)
+    csr("mstatus", 0x300, *STATUS_M, SD_FIELD, read=with_sd(leaf("mstatus") | fixed),
+        writes=(("mstatus", write_fields(STATUS_M, value, leaf("mstatus"))),))  # fmt: skip
+    constant("misa", 0x301, MISA, bits("MXL", 63, 62), bits("Extensions", 25, 0))
     masked("medeleg", 0x302, EXCEPTIONS_DELEGABLE, plain=True)
     old = leaf("mideleg")
-    csr("mideleg", 0x303, read=old | HS_INTERRUPTS, writes=(("mideleg", (value & S_INTERRUPTS) | HS_INTERRUPTS),))
-    masked("mie", 0x304, S_INTERRUPTS | M_INTERRUPTS | HS_INTERRUPTS)
+    csr("mideleg", 0x303, *interrupt_fields(S_INTERRUPTS | HS_INTERRUPTS, ""), read=old | HS_INTERRUPTS,
+        writes=(("mideleg", (value & S_INTERRUPTS) | HS_INTERRUPTS),))  # fmt: skip
+    all_interrupts = S_INTERRUPTS | M_INTERRUPTS | HS_INTERRUPTS
+    masked("mie", 0x304, all_interrupts, *interrupt_fields(all_interrupts, "E"))
     csr("mtvec", 0x305, *TVEC, plain=True)
     csr("mcounteren", 0x306, *COUNTEREN)
     csr("menvcfg", 0x30A, *ENVCFG, *ENVCFG_BELOW_M)
     for n in range(4):
         csr(f"mstateen{n}", 0x30C + n, *STATEEN[n], plain=True)
-    csr("mcountinhibit", 0x320, writes=(
+    csr("mcountinhibit", 0x320, bits("CY", CY), bits("IR", IR), writes=(
         ("mcycle", counter_switch("mcycle", CY)),
         ("minstret", counter_switch("minstret", IR)),
         ("mcountinhibit", value & (1 << CY | 1 << IR)),
     ), plain=True)  # fmt: skip
     csr("mscratch", 0x340, plain=True)
     csr("mepc", 0x341, *EPC, plain=True)
-    csr("mcause", 0x342, plain=True)
+    csr("mcause", 0x342, *CAUSE, plain=True)
     csr("mtval", 0x343, plain=True)
     # STIP is software's only while Sstc does not drive it; VSSIP is hvip's
     writable = select(bit("menvcfg", STCE), SSIP | SEIP, S_INTERRUPTS)
     # norm: the external line shows in SEIP, but only software's own bit takes part in a read-modify-write
     software = (leaf("pending") & ~SEIP) | (leaf("mip") & SEIP)
-    csr("mip", 0x344, read=leaf("pending"), modify=software, writes=(
+    csr("mip", 0x344, *interrupt_fields(all_interrupts, "P"), read=leaf("pending"), modify=software, writes=(
         ("mip", (leaf("mip") & (writable ^ const(-1))) | (value & writable)),
         ("hvip", (leaf("hvip") & ~VSSIP) | (value & VSSIP)),
     ))  # fmt: skip
@@ -270,7 +288,8 @@ def add_rows(isa: Registry) -> None:
         writes=(("minstret", counter_write("minstret", IR, 1)),))  # fmt: skip
     next_epoch = ("pmp_epoch", leaf("pmp_epoch") + 1)
     for i in (0, 2):
-        csr(f"pmpcfg{i}", 0x3A0 + i, writes=((f"pmpcfg{i}", pmpcfg_write(f"pmpcfg{i}")), next_epoch))
+        entries = (bits(f"pmp{4 * i + n}cfg", 8 * n + 7, 8 * n) for n in range(8))
+        csr(f"pmpcfg{i}", 0x3A0 + i, *entries, writes=((f"pmpcfg{i}", pmpcfg_write(f"pmpcfg{i}")), next_epoch))
     for i in range(PMP_ENTRIES):
         csr(f"pmpaddr{i}", 0x3B0 + i, writes=((f"pmpaddr{i}", pmpaddr_write(i)), next_epoch))
     for n in range(3, 32):

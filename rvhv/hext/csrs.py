@@ -6,11 +6,15 @@ The vs* CSRs are what V=1 reaches under the numbers of the s* CSRs: the `vs` of 
 from __future__ import annotations
 
 from rvhv.cpu.csrs import (
+    ATP,
+    CAUSE,
     COUNTEREN,
     ENVCFG,
     ENVCFG_BELOW_M,
     EPC,
     HS_INTERRUPTS,
+    S_INTERRUPTS,
+    SD_FIELD,
     SE,
     STATEEN,
     STATEEN_ENVCFG,
@@ -19,6 +23,7 @@ from rvhv.cpu.csrs import (
     VS_INTERRUPTS,
     VSSIP,
     bit,
+    interrupt_fields,
     is_translation_mode,
     satp_write,
     stateen_guards,
@@ -57,8 +62,9 @@ def add_rows(isa: Registry) -> None:
     csr("hstatus", 0x600, bits("GVA", 6), bits("SPV", 7), bits("SPVP", 8), bits("HU", 9), bits("VGEIN", 17, 12, warl=_vgein),
         bits("VTVM", 20), bits("VTW", 21), bits("VTSR", 22), bits("VSXL", 33, 32, fixed=2))  # fmt: skip
     csr("hedeleg", 0x602, writes=(("hedeleg", value & HEDELEG_WRITABLE),), plain=True)
-    csr("hideleg", 0x603, writes=(("hideleg", value & VS_INTERRUPTS),))
-    csr("hie", 0x604, read=leaf("mie") & HS_INTERRUPTS, writes=(("mie", _keep("mie", const(HS_INTERRUPTS))),))
+    csr("hideleg", 0x603, *interrupt_fields(VS_INTERRUPTS, ""), writes=(("hideleg", value & VS_INTERRUPTS),))
+    csr("hie", 0x604, *interrupt_fields(HS_INTERRUPTS, "E"), read=leaf("mie") & HS_INTERRUPTS,
+        writes=(("mie", _keep("mie", const(HS_INTERRUPTS))),))  # fmt: skip
     csr("htimedelta", 0x605)
     csr("hcounteren", 0x606, *COUNTEREN, plain=True)
     csr("hgeie", 0x607, writes=(("hgeie", value & HGEIE_WRITABLE),))
@@ -74,25 +80,27 @@ def add_rows(isa: Registry) -> None:
         csr(f"hstateen{n}", 0x60C + n, *defined, read=leaf(f"hstateen{n}") & there,
             writes=((f"hstateen{n}", _keep(f"hstateen{n}", there)),), guards=stateen_guards(n, SE)[:1], plain=True)  # fmt: skip
     csr("htval", 0x643, plain=True)
-    csr("hip", 0x644, read=leaf("pending") & HS_INTERRUPTS, writes=(("hvip", _keep("hvip", const(VSSIP))),))
-    csr("hvip", 0x645, writes=(("hvip", value & VS_INTERRUPTS),))
+    csr("hip", 0x644, *interrupt_fields(HS_INTERRUPTS, "P"), read=leaf("pending") & HS_INTERRUPTS,
+        writes=(("hvip", _keep("hvip", const(VSSIP))),))  # fmt: skip
+    csr("hvip", 0x645, *interrupt_fields(VS_INTERRUPTS, "P"), writes=(("hvip", value & VS_INTERRUPTS),))
     csr("htinst", 0x64A, plain=True)
     csr("hgatp", 0x680, bits("MODE", 63, 60), bits("VMID", 57, 44), bits("PPN", 43, 0), writes=(("hgatp", _hgatp_write()),),
         guards=((eq(leaf("v"), 0) & eq(leaf("prv"), 1) & bit("mstatus", 20), "illegal"),))  # fmt: skip
     csr("hgeip", 0xE12)
 
     fixed = sum(f.fixed << f.lo for f in STATUS_S if f.fixed)
-    csr("vsstatus", 0x200, *STATUS_S, read=with_sd(leaf("vsstatus") | fixed))
+    csr("vsstatus", 0x200, *STATUS_S, SD_FIELD, read=with_sd(leaf("vsstatus") | fixed),
+        writes=(("vsstatus", write_fields(STATUS_S, value, leaf("vsstatus"))),))  # fmt: skip
     vs_view = leaf("hideleg") & VS_INTERRUPTS
-    csr("vsie", 0x204, read=(leaf("mie") & vs_view) >> 1,
+    csr("vsie", 0x204, *interrupt_fields(S_INTERRUPTS, "E"), read=(leaf("mie") & vs_view) >> 1,
         writes=(("mie", (leaf("mie") & (vs_view ^ const(-1))) | ((value << 1) & vs_view)),))  # fmt: skip
     csr("vstvec", 0x205, *TVEC, plain=True)
     csr("vsscratch", 0x240, plain=True)
     csr("vsepc", 0x241, *EPC, plain=True)
-    csr("vscause", 0x242, plain=True)
+    csr("vscause", 0x242, *CAUSE, plain=True)
     csr("vstval", 0x243, plain=True)
     vssip = leaf("hideleg") & VSSIP
-    csr("vsip", 0x244, read=(leaf("pending") & vs_view) >> 1,
+    csr("vsip", 0x244, *interrupt_fields(S_INTERRUPTS, "P"), read=(leaf("pending") & vs_view) >> 1,
         writes=(("hvip", (leaf("hvip") & (vssip ^ const(-1))) | ((value << 1) & vssip)),))  # fmt: skip
     csr("vstimecmp", 0x24D, guards=timer_guards())
-    csr("vsatp", 0x280, bits("MODE", 63, 60), bits("ASID", 59, 44), bits("PPN", 43, 0), writes=(("vsatp", satp_write("vsatp")),))
+    csr("vsatp", 0x280, *ATP, writes=(("vsatp", satp_write("vsatp")),))

@@ -356,6 +356,7 @@ class Hypervisor:
                         seen.append(exits.build(vm))
                     handlers.get(state[r.SCAUSE], unexpected)(vm)
                     if moved.cost:
+                        self._trace.charge(vm.number, state[r.SCAUSE], moved.cost)
                         end -= moved.cost
                         state[r.CLOCK] += moved.cost
                         moved.cost = 0

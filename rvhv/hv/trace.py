@@ -4,9 +4,40 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from rvhv.cpu.state import TRACE_WORDS
+
+KEPT = 1000  # of the last records, at least
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One exit: who, scause, sepc, the guest physical address (0: none), and the VM's own steps."""
+
+    vm: int
+    cause: int
+    pc: int
+    gpa: int
+    steps: int
+
+
+@dataclass(slots=True)
+class Moved:
+    """What exits of one kind were charged for what devices moved, in steps, besides the cost of an exit itself."""
+
+    exits: int = 0
+    total: int = 0
+    least: int = 0
+    most: int = 0
+
+    def add(self, cost: int) -> None:
+        self.least = min(self.least, cost) if self.exits else cost
+        self.most = max(self.most, cost)
+        self.exits += 1
+        self.total += cost
 
 
 class Trace:
@@ -20,6 +51,9 @@ class Trace:
         self._all = hashlib.sha256()
         self._own: dict[int, hashlib._Hash] = {}
         self._counts: dict[int, Counter[int]] = {}
+        self._moved: dict[tuple[int, int], Moved] = {}
+        self._recent: deque[bytes] = deque()
+        self._recent_bytes = 0
 
     def add_vm(self, number: int, name: str) -> None:
         self._all.update(f"{number} {name}\n".encode())
@@ -29,6 +63,10 @@ class Trace:
     def append(self, number: int, records: bytes) -> None:
         """Take records of one VM (each: its number, scause, sepc, gpa, its own steps; uint64, oldest first)."""
         self._all.update(records)
+        self._recent.append(records)
+        self._recent_bytes += len(records)
+        while self._recent_bytes - len(self._recent[0]) >= KEPT * 8 * TRACE_WORDS:
+            self._recent_bytes -= len(self._recent.popleft())
         words = array("Q", records)
         self._counts[number].update(words[1::TRACE_WORDS])
         words[0::TRACE_WORDS] = array("Q", bytes(8 * (len(words) // TRACE_WORDS)))
@@ -43,3 +81,21 @@ class Trace:
     def counts(self, number: int) -> Counter[int]:
         """Exits of a VM by scause."""
         return self._counts[number]
+
+    def charge(self, number: int, scause: int, cost: int) -> None:
+        """An exit of this cause was charged `cost` steps for what devices moved."""
+        self._moved.setdefault((number, scause), Moved()).add(cost)
+
+    def moved(self, number: int, scause: int) -> Moved:
+        """What exits of a VM and cause were charged beyond the cost of an exit."""
+        return self._moved.get((number, scause), Moved())
+
+    def recent(self, most: int = KEPT) -> list[Record]:
+        """The last exits, oldest first."""
+        return list(self._records())[-most:] if most > 0 else []
+
+    def _records(self) -> Iterator[Record]:
+        for records in self._recent:
+            words = array("Q", records)
+            for i in range(0, len(words), TRACE_WORDS):
+                yield Record(*words[i : i + TRACE_WORDS])

@@ -261,9 +261,11 @@ class Registry:
             raise ValueError(f"CSR {name}: described twice")
         self.csrs[name] = Csr(name, number, read, writes, fields, vs, guards, plain, storage, modify)
 
-    def constant(self, name: str, number: int, value: int = 0, guards: tuple[tuple[E, str], ...] = ()) -> None:
+    def constant(
+        self, name: str, number: int, value: int = 0, *fields: CsrField, guards: tuple[tuple[E, str], ...] = ()
+    ) -> None:
         """A CSR that reads as a constant and ignores writes."""
-        self.csrs[name] = Csr(name, number, const(value), (), guards=guards, plain=True, storage=Storage(None, value, 0))
+        self.csrs[name] = Csr(name, number, const(value), (), fields, guards=guards, plain=True, storage=Storage(None, value, 0))
 
     def cause(self, code: int, name: str, text: str, **more: object) -> None:
         self.causes[name] = Cause(code, name, text, **more)  # type: ignore[arg-type]

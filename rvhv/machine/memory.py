@@ -62,6 +62,10 @@ class FrameAllocator:
                 return spa
         return None
 
+    def is_free(self, spa: int) -> bool:
+        """Whether the frame of `spa` was given out and given back: its bytes are still those of its last owner."""
+        return spa // PAGE * PAGE in self._free_set
+
     def free(self, spa: int, count: int = 1) -> None:
         """Give frames back. Raises InternalError for a frame that is free already."""
         for frame in range(spa, spa + count * PAGE, PAGE):

@@ -7,6 +7,7 @@ next one only after the handler's completion. A request the core has accepted st
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from rvhv.errors import InternalError
 from rvhv.machine.board import BOARD
@@ -26,6 +27,19 @@ MAX_SOURCES = 31  # pending and enable bits fit one word
 PRIORITY_MASK = 0x7  # priorities and thresholds are WARL with three bits; priority 0 never interrupts
 
 OutputCallback = Callable[[int, bool], None]
+
+
+@dataclass(frozen=True, slots=True)
+class PlicState:
+    """Everything a PLIC remembers, for those who look. Masks have a bit a source; `in_flight`: forwarded and not completed."""
+
+    priority: tuple[int, ...]  # by source
+    enable: tuple[int, ...]  # masks by context
+    threshold: tuple[int, ...]
+    output: tuple[bool, ...]
+    level: int
+    pending: int
+    in_flight: int
 
 
 class Plic:
@@ -68,6 +82,14 @@ class Plic:
     def output(self, context: int) -> bool:
         """A context's EIP line."""
         return self._output[context]
+
+    @property
+    def registers(self) -> PlicState:
+        """What it remembers; reading it claims nothing."""
+        return PlicState(
+            tuple(self._priority), tuple(self._enable), tuple(self._threshold), tuple(self._output),
+            self._level, self._pending, self._in_flight,
+        )  # fmt: skip
 
     # the guest's side
 

@@ -73,6 +73,16 @@ class Uart:
         """Bytes typed that the machine has not taken yet."""
         return len(self._typed) + len(self._received)
 
+    @property
+    def enabled(self) -> int:
+        """IER: which of its interrupts are on, for those who look."""
+        return self._ier
+
+    @property
+    def line(self) -> bool:
+        """Its interrupt line."""
+        return self._level
+
     # the machine's side
 
     def load(self, offset: int, size: int) -> int:

@@ -120,6 +120,7 @@ class VirtioMmio:
         self._driver_features_sel = 0
         self._queue_sel = 0
         self._queues = [QueueSetup(max_size) for max_size in self.device.queue_sizes]
+        self.broken = ""  # the rule that the driver broke, in a sentence, until it resets the device
 
     # the machine's side
 
@@ -131,6 +132,16 @@ class VirtioMmio:
     def driver_features(self) -> int:
         """The features the driver asked for; negotiated once FEATURES_OK is set."""
         return self._driver_features
+
+    @property
+    def queues(self) -> tuple[QueueSetup, ...]:
+        """What the driver has set up, for those who look."""
+        return tuple(self._queues)
+
+    @property
+    def interrupts(self) -> Interrupt:
+        """InterruptStatus: not 0 while the line is high."""
+        return self._interrupts
 
     def load(self, offset: int, size: int) -> int:
         """A register, 0 where there is none. BusFault unless a register is read as an aligned word."""
@@ -185,7 +196,8 @@ class VirtioMmio:
         ready = self._status & Status.DRIVER_OK
         self._status |= Status.DEVICE_NEEDS_RESET
         where = self.name if index is None else f"{self.name}, queue {index}"
-        self._on_broken(f"{where}: {broken}")
+        self.broken = f"{where}: {broken}"
+        self._on_broken(self.broken)
         if ready:  # a driver that is not ready gets no notifications; it can read the status
             self._raise(Interrupt.CONFIG_CHANGE)
 

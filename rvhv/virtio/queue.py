@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -139,6 +140,18 @@ class Virtqueue:
         self._next_avail = 0
         self._next_used = 0
         self._unsignalled = False
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """The available and used indices that the device has got to, modulo 2^16."""
+        return self._next_avail, self._next_used
+
+    def twin(self, memory: GuestMemory, *, back: int = 0) -> Virtqueue:
+        """The queue as a device would find it through another view of memory, for those who look; `back` chains earlier."""
+        other = copy(self)
+        other._memory = memory
+        other._next_avail = (self._next_avail - back) & 0xFFFF
+        return other
 
     def pending(self) -> int:
         """How many chains the driver has made available and the device has not taken; at most `size`."""

@@ -1,0 +1,79 @@
+"""Lines of a view: columns that line up, and long texts in several lines."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Sequence
+
+from rvhv.debug.view import Line, Style
+
+WIDTH = 100
+Cell = tuple[Style, str]
+
+
+def cell(text: object, style: Style = "") -> Cell:
+    return style, str(text)
+
+
+def columns(rows: Iterable[Sequence[Cell]], *, right: Iterable[int] = (), indent: int = 0, gap: int = 2) -> list[Line]:
+    """Rows of cells as lines; `right`: the columns that line up at their right ends. A row may be shorter than others."""
+    body = [list(row) for row in rows]
+    count = max((len(row) for row in body), default=0)
+    # what stands last in its row need not fit a column
+    widths = [max((len(row[i][1]) for row in body if len(row) > i + 1 or i in right), default=0) for i in range(count)]
+    aligned = set(right)
+    lines: list[Line] = []
+    for row in body:
+        line: Line = [("", " " * indent)] if indent else []
+        for i, (style, text) in enumerate(row):
+            room = widths[i] - len(text)
+            if i in aligned and room > 0:
+                line.append(("", " " * room))
+            if text:
+                line.append((style, text))
+            if i + 1 < len(row):
+                line.append(("", " " * (gap + (0 if i in aligned else max(room, 0)))))
+        while line and not line[-1][1].strip():
+            line.pop()
+        lines.append(line)
+    return lines
+
+
+def header(*titles: str) -> list[Cell]:
+    return [("title", title) for title in titles]
+
+
+def paragraph(text: str, style: Style = "", *, indent: str = "", hanging: str | None = None, width: int = WIDTH) -> list[Line]:
+    """A text in lines of at most `width` columns."""
+    wrapped = textwrap.wrap(
+        text, width, initial_indent=indent, subsequent_indent=indent if hanging is None else hanging,
+        break_on_hyphens=False, break_long_words=False,
+    )  # fmt: skip
+    return [[(style, line)] for line in wrapped]
+
+
+def flowing(first: Line, cells: Sequence[Line], *, indent: int, width: int = WIDTH) -> list[Line]:
+    """`first`, and behind it as many cells a line as fit."""
+    lines, line = [], list(first)
+    used = length(line)
+    for one in cells:
+        if used + 1 + length(one) > width and used > indent:
+            lines.append(line)
+            line, used = [("", " " * indent)], indent
+        line = [*line, ("", " "), *one]
+        used += 1 + length(one)
+    return [*lines, line]
+
+
+def length(line: Line) -> int:
+    return sum(len(text) for _, text in line)
+
+
+def table(title: Sequence[str], rows: Iterable[Sequence[Cell]], *, right: Iterable[int] = ()) -> list[Line]:
+    """The same with a head."""
+    return columns([header(*title), *rows], right=right)
+
+
+def hexadecimal(value: int | None) -> str | None:
+    """A number as views give it to programs."""
+    return None if value is None else f"{value:#x}"
