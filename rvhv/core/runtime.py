@@ -22,6 +22,9 @@ from rvhv.cpu.slots import (
     CHUNK,
     CLOCK,
     COVER,
+    CSR_FLOATS,
+    CSRS_LEFT,
+    EXEC_PC,
     EXIT_BUDGET,
     EXIT_MMIO,
     EXIT_SERVICE,
@@ -48,19 +51,34 @@ from rvhv.cpu.slots import (
     NEXT_SAMPLE,
     NO_TAG,
     PC,
+    PRV,
     REGION_STEPS,
     RUN_END,
     SAMPLE,
     SAMPLED_STEPS,
     STEPS,
+    STOP_ADDRESS,
+    STOP_ENTRY,
+    STOP_HIGH,
     STOP_KIND,
+    STOP_LOW,
+    STOP_NEW,
+    STOP_OLD,
     STOP_PC,
+    STOP_SEEN,
     STOP_STEPS,
+    STOP_WORDS,
     STOPPED,
+    STOPS_BASE,
+    STOPS_CSRS,
+    STOPS_END,
     STOPS_EPOCH,
     STOPS_SEEN,
+    STOPS_TRAPS,
     TRACE_HEAD,
     TRACE_RECORDS,
+    TRAP_CAUGHT,
+    TRAP_CAUSE,
     TRAP_LOOP_LIMIT,
     TRAP_STEPS,
     TRAPS_IN_A_ROW,
@@ -68,11 +86,12 @@ from rvhv.cpu.slots import (
     VM_STEPS,
     WALK_SPA,
     WANTED_SAMPLED,
+    V,
 )
-from rvhv.cpu.stops import arm
+from rvhv.cpu.stops import arm, find_catch, floats_may_change, is_in_context
 from rvhv.cpu.tlb import flush_all, select_bank
 from rvhv.cpu.trap import interrupt_to_take, set_trap
-from rvhv.hext.deliver import deliver
+from rvhv.hext.deliver import deliver, target_mode
 from rvhv.hext.two_stage import VIA_DATA, VIA_HLV, translate_data, translate_fetch
 
 U0, U1, U12 = U64(0), U64(1), U64(12)
@@ -95,12 +114,44 @@ def make_entry(interpret: Any, csr_read: Any, csr_write: Any) -> Any:
         st[LEFT] = U0
 
     @jit
+    def csr_row_of(tab, number):  # type: ignore[no-untyped-def]
+        return (csr_word(tab, number) & U64(0xFFFF)) - U1
+
+    @jit
+    def csrs_changed(st, tab, tell):  # type: ignore[no-untyped-def]
+        """Whether a CSR that is watched is not what it was when somebody looked: the stop slots say which. Without `tell`, only
+        look. One is told at a time: the others wait for the next call."""
+        i = st[STOPS_TRAPS]
+        while i < st[STOPS_CSRS]:
+            at = STOPS_BASE + i * STOP_WORDS
+            old, new = st[at + STOP_SEEN], csr_read(st, tab, csr_row_of(tab, st[at + STOP_LOW]))
+            st[at + STOP_SEEN] = new
+            if tell and (old ^ new) & st[at + STOP_HIGH] != U0 and is_in_context(st, at, st[PRV], st[V]):
+                st[STOP_ENTRY], st[STOP_OLD], st[STOP_NEW], st[CSRS_LEFT] = i, old, new, U1
+                return True
+            i += U1
+        st[CSRS_LEFT] = U0
+        return False
+
+    @jit
     def take_trap(st, tab):  # type: ignore[no-untyped-def]
+        st[EXEC_PC] = st[PC]
+        caught = st[STOPS_TRAPS]
+        if caught != st[STOPS_END]:
+            caught = find_catch(st, st[TRAP_CAUSE], target_mode(st, st[TRAP_CAUSE]))
         leave = deliver(st, tab)
         advance(st, U1)
         st[TRAP_STEPS] += U1
         st[TRAPS_IN_A_ROW] += U1
         st[STOPPED] = U0
+        if caught != st[STOPS_TRAPS]:
+            st[STOP_ENTRY], st[STOP_ADDRESS] = caught, st[TRAP_CAUSE]
+            if leave == EXIT_BUDGET:
+                st[CSRS_LEFT] = U1
+                return EXIT_STOP
+            st[TRAP_CAUGHT] = U1  # whoever plays the mode says so
+        elif leave == EXIT_BUDGET and st[STOPS_CSRS] != st[STOPS_TRAPS] and csrs_changed(st, tab, True):
+            return EXIT_STOP
         return leave
 
     @jit(inline="always")
@@ -110,6 +161,10 @@ def make_entry(interpret: Any, csr_read: Any, csr_write: Any) -> Any:
             st[STOPPED] = U0  # somebody else goes on, or elsewhere
         end = st[STEPS] + budget
         st[RUN_END] = end
+        st[TRAP_CAUGHT] = U0
+        watching = st[STOPS_CSRS] != st[STOPS_TRAPS]
+        if watching and csrs_changed(st, tab, st[CSRS_LEFT] != U0):
+            return EXIT_STOP
         st[CHUNK] = U0
         st[LEFT] = U0
         while True:
@@ -139,6 +194,8 @@ def make_entry(interpret: Any, csr_read: Any, csr_write: Any) -> Any:
                     st[NEXT_SAMPLE] = st[STEPS] + st[SAMPLE]
                     st[SAMPLED_STEPS] = st[REGION_STEPS]
                 left = min(left, st[NEXT_SAMPLE] - st[STEPS])
+            if st[CSR_FLOATS] != U0 and floats_may_change(st):
+                left, st[EXEC_PC] = U1, st[PC]
             if st[STOPS_SEEN] != st[STOPS_EPOCH]:
                 if arm(st):
                     reset_code(st, fr, code)
@@ -157,6 +214,8 @@ def make_entry(interpret: Any, csr_read: Any, csr_write: Any) -> Any:
                 flush_all(st)
             if st[SAMPLE] != U0 and st[STEPS] >= st[NEXT_SAMPLE] and (st[REGION_STEPS] - st[SAMPLED_STEPS]) << U1 < st[SAMPLE]:
                 heat(st, code, st[PC], HEAT_SAMPLE, WANTED_SAMPLED)
+            if watching and remaining != left and csrs_changed(st, tab, True):
+                return EXIT_STOP  # what changed it ended the chunk
             if fault == FAULT_CROSS and remaining != U0:
                 fault = fetch_page(st, ram, fr, code, st[PC])
             if fault == FAULT_TRAP:
@@ -174,10 +233,6 @@ def make_entry(interpret: Any, csr_read: Any, csr_write: Any) -> Any:
                 return EXIT_WFI
             elif fault == FAULT_WATCH:
                 return EXIT_WATCH
-
-    @jit
-    def csr_row_of(tab, number):  # type: ignore[no-untyped-def]
-        return (csr_word(tab, number) & U64(0xFFFF)) - U1
 
     @jit(inline="always")
     def entry(st, ram, fr, code, tab, op, a, b):  # type: ignore[no-untyped-def]

@@ -56,7 +56,7 @@ from rvhv.cpu.njit import (
 from rvhv.cpu.regions import enter_region
 from rvhv.cpu.slots import (
     CODE_FRAME, F0, FAULT_CROSS, FAULT_MMIO, FAULT_NONE, FAULT_REFRESH, FAULT_STOP, FAULT_STORED, FAULT_TRAP, FAULT_WATCH,
-    FAULT_WFI, LEFT, PC, RAW, RAW_PACKED, TLB_DATA, TLB_FETCH, TLB_MASK, VALUE, WALK_SPA,
+    EXEC_PC, FAULT_WFI, LEFT, PC, RAW, RAW_PACKED, STOPS_CSRS, STOPS_TRAPS, TLB_DATA, TLB_FETCH, TLB_MASK, VALUE, WALK_SPA,
 )
 
 U64, I64, I32, I16, I8 = np.uint64, np.int64, np.int32, np.int16, np.int8
@@ -304,7 +304,7 @@ class RowWriter:
         self.emit(f"    {effect.temp} = csr_modify(st, row, seen)")
         self.emit(f"    csr_write(st, tab, row, {self.expr(effect.update)})")
         self.emit(f"    {effect.temp} = seen")
-        self.emit("    if not csr_is_plain(word):")
+        self.emit("    if not csr_is_plain(word) or st[STOPS_CSRS] != st[STOPS_TRAPS]:")
         self.emit("        note_csr(st, pc, number)")
         self.emit("        st[PC] = npc")
         self.emit("        fault = FAULT_REFRESH")
@@ -387,6 +387,8 @@ def family_function(isa: Registry, name: str, insns: list[Insn]) -> list[str]:
     if shared:
         lines += [f"ROWS_{name} = np.array({words}, np.uint64)", "", ""]
     lines += ["@jit", f"def exec_{name}(st, ram, fr, code, tab, w, op, pc, npc):", "    fault = FAULT_NONE"]
+    if name == "system":
+        lines.append("    st[EXEC_PC] = pc")
     lines += [f"    {register} = st[{_register(shift)}]" for register, shift in FAMILY_REGISTERS.items()]
     if name == "float":
         lines += [f"    {register} = st[F0 + ({_register(shift)})]" for register, shift in FLOAT_REGISTERS.items()]
@@ -517,6 +519,8 @@ def assist_function(groups: dict[str, list[Insn]], ops: Mapping[str, int]) -> li
     lines = ["", "", "@jit", "def assist_row(st, ram, fr, code, tab, w, pc, npc):", "    op = w & U64(0x3fff)"]
     for name in ASSISTED:
         lines.append(f"    if {_is_one_of('op', [ops[i.name] for i in groups[name]])}:")
+        if name == "system":  # what writes a CSR that is watched ends the chunk
+            lines += ["        if st[STOPS_CSRS] != st[STOPS_TRAPS]:", "            return FAULT_STOP"]
         lines.append(f"        fault = exec_{name}(st, ram, fr, code, tab, w, op, pc, npc)")
         lines.append("        return FAULT_NONE if fault == FAULT_STORED else fault")
     return [*lines, "    return FAULT_TRAP"]

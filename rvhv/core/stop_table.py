@@ -1,11 +1,15 @@
-"""The host's breakpoints and watchpoints: the entries of `rvhv.cpu.stops` as Python makes and removes them."""
+"""What the host stops a run for: the entries of `rvhv.cpu.stops` as Python makes and removes them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 
+from rvhv.core.registry import ISA
 from rvhv.cpu.state import (
+    CSR_SEES_FCSR,
+    CSR_SEES_FS,
     SLOT,
     STOP_ATP,
     STOP_BY_ATP,
@@ -16,6 +20,7 @@ from rvhv.cpu.state import (
     STOP_HGATP,
     STOP_HIGH,
     STOP_HOST_PHYSICAL,
+    STOP_INTO_SHIFT,
     STOP_LOW,
     STOP_MODES_SHIFT,
     STOP_WORDS,
@@ -26,11 +31,17 @@ from rvhv.errors import ConfigError
 
 MASK64 = (1 << 64) - 1
 MOST_STOPS = STOP_ENTRIES - TRIGGERS
+INTERRUPT = 1 << 63  # in a trap's cause
+CODES = 64  # that a catch can name
+BY_THEMSELVES = frozenset({"pending", "time", "cycle", "instret"})  # what changes without an instruction that says so
+FS_AND_SD = 3 << 13 | 1 << 63  # of a status register: floating-point instructions change them
+STATUS_SLOTS = frozenset({"mstatus", "vsstatus"})
 
 
 class Access(IntFlag):
     """What an instruction is about to do; an AMO reads and writes."""
 
+    NONE = 0  # of a Stop that is about something else
     READ = 1
     WRITE = 2
     EXECUTE = 4
@@ -77,10 +88,28 @@ class Stop:
 
 
 @dataclass(frozen=True)
+class TrapStop(Stop):
+    """A trap was taken that `add_trap_catch` asked for: `pc` is where it was taken at, and the hart is about to execute the first
+    instruction of its handler. `address` is not used."""
+
+    cause: int  # as the cause registers have it: bit 63 for an interrupt
+
+
+@dataclass(frozen=True)
+class CsrStop(Stop):
+    """A CSR that `add_csr_watch` asked for was changed, by the instruction at `pc` or by the trap taken there, and that is over.
+    `address` is the CSR's number."""
+
+    csr: str
+    old: int
+    new: int
+
+
+@dataclass(frozen=True)
 class _Entry:
     number: int
     access: Access
-    space: Space
+    space: int  # and other flags
     low: int
     high: int
     bound: Bound
@@ -99,16 +128,20 @@ class _Entry:
 
 
 class Stops:
-    """The breakpoints and watchpoints of one hart, or of all harts of a machine.
+    """The breakpoints, watchpoints and catches of one hart, or of all harts of a machine.
 
-    The hart stops before the instruction executes: no step is counted, and the next run begins with that instruction. What the
-    guest does, and when, is the same with and without them. What Python and devices do to memory stops nothing.
+    For a breakpoint or watchpoint the hart stops before the instruction executes: no step is counted, and the next run begins
+    with that instruction. For a trap or a CSR it stops behind what happened. What the guest does, and when, is the same with and
+    without them. What Python and devices do to memory and CSRs stops nothing.
     """
 
     def __init__(self) -> None:
         self._states: list[memoryview[int]] = []
         self._watchpoints: list[_Entry] = []
         self._breakpoints: list[_Entry] = []
+        self._traps: list[_Entry] = []
+        self._csrs: list[_Entry] = []
+        self._groups = self._watchpoints, self._breakpoints, self._traps, self._csrs  # in the order of the table
         self._numbers = 0
 
     def attach(self, state: memoryview[int]) -> None:
@@ -120,7 +153,7 @@ class Stops:
         """Stop before the instruction at this virtual address; its number. Raises ConfigError."""
         if address % 2:
             raise ConfigError(f"a breakpoint at {address:#x}: no instruction begins at an odd address")
-        return self._add(self._breakpoints, Access.EXECUTE, Space.VIRTUAL, address, 1, bound)
+        return self._add_range(self._breakpoints, Access.EXECUTE, Space.VIRTUAL, address, 1, bound)
 
     def add_watchpoint(
         self,
@@ -136,11 +169,40 @@ class Stops:
             raise ConfigError("a watchpoint is for reading, writing or both")
         if length < 1:
             raise ConfigError(f"a watchpoint of {length} bytes is too short: give at least 1")
-        return self._add(self._watchpoints, access, space, address, length, bound)
+        return self._add_range(self._watchpoints, access, space, address, length, bound)
+
+    def add_trap_catch(self, causes: Iterable[int] | None = None, into: Modes = Modes.ALL, bound: Bound = ANYONE) -> int:
+        """Stop when a trap of one of these causes (bit 63: an interrupt; None: any) was taken into one of the modes M, S and VS,
+        before the first instruction of its handler. `bound`: who is trapped. A trap to a mode that Python plays is its exit, and
+        stops nothing here. The number. Raises ConfigError."""
+        exceptions = interrupts = MASK64
+        if causes is not None:
+            exceptions = interrupts = 0
+            for cause in causes:
+                code = cause & ~INTERRUPT
+                if not 0 <= code < CODES:
+                    raise ConfigError(f"a cause {cause:#x} does not exist")
+                if cause & INTERRUPT:
+                    interrupts |= 1 << code
+                else:
+                    exceptions |= 1 << code
+        modes = sum(1 << STOP_INTO_SHIFT + i for i, mode in enumerate((Modes.M, Modes.S, Modes.VS)) if mode & into)
+        return self._add(self._traps, Access.NONE, modes, exceptions, interrupts, bound)
+
+    def add_csr_watch(self, name: str, mask: int = MASK64, bound: Bound = ANYONE) -> int:
+        """Stop when an instruction or a trap has changed one of these bits of a CSR; the number. With V=1 an S register's name
+        means that register still, not the VS one that the guest reaches by it. Raises ConfigError for a CSR that is not there, or
+        that changes by itself."""
+        csr = ISA.csrs.get(name)
+        if csr is None:
+            raise ConfigError(f"there is no CSR {name!r}")
+        if BY_THEMSELVES & _leaves(name):
+            raise ConfigError(f"{name} changes by itself, as time passes or lines rise: it cannot be watched")
+        return self._add(self._csrs, Access.NONE, 0, csr.number, mask & MASK64, bound)
 
     def remove(self, number: int) -> None:
         """Raises ConfigError for a number that nothing has."""
-        for entries in (self._watchpoints, self._breakpoints):
+        for entries in self._groups:
             for entry in entries:
                 if entry.number == number:
                     entries.remove(entry)
@@ -150,25 +212,36 @@ class Stops:
 
     def clear(self) -> None:
         """Remove all of them."""
-        self._watchpoints.clear()
-        self._breakpoints.clear()
+        for entries in self._groups:
+            entries.clear()
         self._changed()
 
     def __len__(self) -> int:
-        return len(self._watchpoints) + len(self._breakpoints)
+        return sum(len(entries) for entries in self._groups)
 
     def last(self, state: memoryview[int]) -> Stop:
         """What the hart of this state stopped for, after Exit.STOP and before a change to these stops."""
-        entry = (self._watchpoints + self._breakpoints)[state[SLOT["stop_entry"]] - TRIGGERS]
+        index = state[SLOT["stop_entry"]] - TRIGGERS
+        entry = [entry for entries in self._groups for entry in entries][index]
+        if entry in self._traps:
+            cause = state[SLOT["stop_address"]]
+            return TrapStop(entry.number, Access.NONE, 0, state[SLOT["exec_pc"]], cause)
+        if entry in self._csrs:
+            name = ISA.csr_by_number[entry.low].name
+            old, new = state[SLOT["stop_old"]], state[SLOT["stop_new"]]
+            return CsrStop(entry.number, Access.NONE, entry.low, state[SLOT["exec_pc"]], name, old, new)
         access = Access(state[SLOT["stop_kind"]])
         return Stop(entry.number, access, state[SLOT["stop_address"]], state[SLOT["stop_pc"]])
 
-    def _add(self, entries: list[_Entry], access: Access, space: Space, low: int, length: int, bound: Bound) -> int:
+    def _add_range(self, entries: list[_Entry], access: Access, space: Space, low: int, length: int, bound: Bound) -> int:
         high = low + length - 1
         if low < 0 or high > MASK64:
             raise ConfigError(f"{length} bytes at {low:#x} are not addresses of 64 bits")
+        return self._add(entries, access, space, low, high, bound)
+
+    def _add(self, entries: list[_Entry], access: Access, space: int, low: int, high: int, bound: Bound) -> int:
         if len(self) == MOST_STOPS:
-            raise ConfigError(f"there are {MOST_STOPS} breakpoints and watchpoints, and there can be no more: remove some")
+            raise ConfigError(f"there are {MOST_STOPS} breakpoints, watchpoints and catches, which is the most: remove some")
         self._numbers += 1
         entries.append(_Entry(self._numbers, access, space, low, high, bound))
         self._changed()
@@ -181,10 +254,30 @@ class Stops:
     def _write(self, state: memoryview[int]) -> None:
         """Put the entries behind those of the triggers; they take effect when the hart runs."""
         at = STOPS_BASE + TRIGGERS * STOP_WORDS
-        for entry in self._watchpoints + self._breakpoints:
-            for i, word in enumerate(entry.words()):
-                state[at + i] = word
-            at += STOP_WORDS
-        state[SLOT["stops_watches"]] = TRIGGERS + len(self._watchpoints)
-        state[SLOT["stops_end"]] = TRIGGERS + len(self)
+        end = TRIGGERS
+        for entries, slot in zip(self._groups, ("stops_watches", "stops_end", "stops_traps", "stops_csrs"), strict=True):
+            for entry in entries:
+                for i, word in enumerate(entry.words()):
+                    state[at + i] = word
+                at += STOP_WORDS
+            end += len(entries)
+            state[SLOT[slot]] = end
+        state[SLOT["csr_floats"]] = self._floats()
+        state[SLOT["csrs_left"]] = 0
         state[SLOT["stops_epoch"]] += 1
+
+    def _floats(self) -> int:
+        """What of the watched CSRs floating-point instructions may change."""
+        sees = 0
+        for entry in self._csrs:
+            leaves = _leaves(ISA.csr_by_number[entry.low].name)
+            if "fcsr" in leaves:
+                sees |= CSR_SEES_FCSR
+            if STATUS_SLOTS & leaves and entry.high & FS_AND_SD:
+                sees |= CSR_SEES_FS
+        return sees
+
+
+def _leaves(csr: str) -> set[str]:
+    """The slots and computed values that a CSR's value is made of."""
+    return {str(node.args[0]) for node in ISA.csrs[csr].read.walk() if node.op == "leaf"}

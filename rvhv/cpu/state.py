@@ -57,13 +57,20 @@ HART_NAMES = (
     "pmp_epoch",  # counts writes to the PMP CSRs: translations made under other entries are not found again
     # stops: the guest's triggers and the host's breakpoints and watchpoints, a table below (`rvhv.cpu.stops`)
     *"stops_epoch stops_seen".split(),  # counts changes to what may stop, and the count that is in effect
-    *"stops_watches stops_end".split(),  # entries: the host's watchpoints end at one, its breakpoints at the other
+    # entries: where the host's watchpoints end, its breakpoints, its catches of traps, its watches of CSRs
+    *"stops_watches stops_end stops_traps stops_csrs".split(),
     # how many entries there are for data and for execution, and of these how many are the guest's, and of physical addresses
     *"stops_data stops_exec stops_triggers stops_physical".split(),  # 0: nothing is looked at
     *"stops_low stops_high".split(),  # between these addresses lie all that are virtual and for data
     "exec_epoch",  # counts changes to where execution may stop
     "stopped",  # ACCESS bits of the stops that the instruction at pc has already had; it goes on as if they were not there
     *"stop_entry stop_kind stop_address stop_pc stop_steps".split(),  # the last one; steps: the VCPU's then
+    "exec_pc",  # of the last instruction that may have changed a CSR, or that a trap was taken at
+    *"stop_old stop_new".split(),  # what the CSR was that the last stop was for, and what it is now
+    "trap_caught",  # 1: the trap that Exit.HS or Exit.M is about matches a catch
+    # a CSR_FLAG each: watches of CSRs that floating-point instructions may change
+    "csr_floats",
+    "csrs_left",  # 1: there may be more to say about the last instruction; the next run looks again before it begins
     "tlb_mask",  # entries of a bank minus one
     *"tlb_data tlb_fetch".split(),  # where the current bank's entries start in the state
     # of the current bank: its linear addend; the addend of the last entry that had another; how many had, less those that had it
@@ -102,12 +109,16 @@ CONTEXTS_BASE = (len(SLOT) + 7) & ~7
 STOPS_BASE = CONTEXTS_BASE + BANKS * CONTEXT_WORDS
 STOP_ENTRIES = 512
 STOP_WORDS = 8
-STOP_FLAGS, STOP_LOW, STOP_HIGH, STOP_HGATP, STOP_ATP = range(5)  # first and last address; the roots it is bound to
+# first and last address; the roots it is bound to. Of a catch of traps: codes of exceptions and of interrupts as bits; of a
+# watch of a CSR: its number, the bits that count, and what it was when somebody looked
+STOP_FLAGS, STOP_LOW, STOP_HIGH, STOP_HGATP, STOP_ATP, STOP_SEEN = range(6)
 # flags: ACCESS_R, ACCESS_W and ACCESS_X, then
 STOP_MODES_SHIFT = 8  # a bit for each mode, number prv + 4 * v
 STOP_SPACE = 3 << 16  # what its addresses are: 0 virtual
 STOP_GUEST_PHYSICAL, STOP_HOST_PHYSICAL = 1 << 16, 2 << 16
 STOP_BY_HGATP, STOP_BY_ATP = 1 << 18, 1 << 19  # only while hgatp, and satp or vsatp, have the values given
+STOP_INTO_SHIFT = 20  # of a catch of traps: a bit for each mode it goes to, M, HS and VS
+CSR_SEES_FS, CSR_SEES_FCSR = 1, 2  # in slot csr_floats
 
 TLB_BASE = (STOPS_BASE + STOP_ENTRIES * STOP_WORDS + 7) & ~7
 # R tag, W tag, addend (offset into RAM minus gva), and a W tag for frames with flags: the store is allowed but

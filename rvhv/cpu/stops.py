@@ -1,4 +1,4 @@
-"""What stops an instruction before it executes: the guest's own triggers (Sdtrig), the host's breakpoints and watchpoints.
+"""What stops a run: the guest's own triggers (Sdtrig), the host's breakpoints and watchpoints, catches of traps, watches of CSRs.
 
 Both are entries of one table (`rvhv.cpu.state`, STOPS_BASE): the kinds of access, a range of addresses, the modes and address
 spaces it is for. A trigger raises a breakpoint exception in the guest; an entry of the host ends `run` (FAULT_STOP), which the
@@ -10,6 +10,11 @@ guest never knows of. Nothing here costs anything until there is an entry:
   whoever executes one comes by `check_fetch`, and the rest of the page runs as ever. A mark is for all modes, mappings and harts
   of the frame, and means only that somebody must look. It is never dropped by a store; all are when execution entries change
   (`arm`), which also moves exec_epoch and the memory's generation.
+
+Those two stop before the instruction. What is asked in the run loop stops behind it: a trap that is caught when it was taken, and
+a change of a CSR when the instruction, the trap or the xRET that made it is over (`find_catch`, `rvhv.core.runtime`). While a CSR
+is watched, each instruction that may write one ends its chunk, and regions leave for it; floating-point instructions, which write
+fcsr and FS on the way, run one at a time where they would change what is watched (`floats_may_change`).
 
 Pages are armed by mode and address space, which a TLB bank's context has; what it does not have (who may be interrupted, see
 `may_fire`) is left to the exact check.
@@ -25,6 +30,8 @@ from rvhv.cpu.rights import ACCESS_R, ACCESS_W, ACCESS_X
 from rvhv.cpu.slots import (
     ANSWER_NONE,
     CODE_MARKED,
+    CSR_FLOATS,
+    CSR_SEES_FCSR,
     EXEC_EPOCH,
     FAULT_NONE,
     FAULT_STOP,
@@ -47,6 +54,7 @@ from rvhv.cpu.slots import (
     STOP_HGATP,
     STOP_HIGH,
     STOP_HOST_PHYSICAL,
+    STOP_INTO_SHIFT,
     STOP_KIND,
     STOP_LOW,
     STOP_MODES_SHIFT,
@@ -62,6 +70,7 @@ from rvhv.cpu.slots import (
     STOPS_LOW,
     STOPS_PHYSICAL,
     STOPS_SEEN,
+    STOPS_TRAPS,
     STOPS_TRIGGERS,
     STOPS_WATCHES,
     TDATA1_0,
@@ -72,7 +81,7 @@ from rvhv.cpu.slots import (
     VSSTATUS,
     V,
 )
-from rvhv.cpu.trap import CAUSE_BREAKPOINT, MIE_BIT, SIE, set_address_trap
+from rvhv.cpu.trap import CAUSE_BREAKPOINT, INTERRUPT, MIE_BIT, SIE, set_address_trap
 
 U0, U1, U2 = U64(0), U64(1), U64(2)
 PAGE_OFFSET = U64(4095)
@@ -89,6 +98,7 @@ HIT, HIT0 = U64(triggers.HIT), U64(triggers.HIT0)
 TDATA1_KINDS = U64(triggers.LOAD | triggers.STORE | triggers.EXECUTE)
 TDATA1_MODES, MODES_UP = U64(triggers.U_MODE | triggers.S_MODE | triggers.M_MODE), MODES_SHIFT - U64(3)
 TDATA1_V_MODES, V_MODES_DOWN = U64(triggers.VU_MODE | triggers.VS_MODE), U64(23) - (MODES_SHIFT + U64(4))
+FS_DIRTY = U64(3 << 13)
 EVERY_LINE = U64(0xFFFF_FFFF_FFFF_FFFF)
 
 
@@ -233,6 +243,31 @@ def mark_page(st, code, base, pc):  # type: ignore[no-untyped-def]
             code[word] = OP_STOP
             word += U1
         i = find_stop(st, i + U1, end, ACCESS_X, VIRTUAL, page, last, st[PRV], st[V])
+
+
+@jit
+def find_catch(st, cause, into):  # type: ignore[no-untyped-def]
+    """The first entry that catches the trap about to be taken into mode `into`; else where these entries end."""
+    word = STOP_HIGH if cause & INTERRUPT != U0 else STOP_LOW
+    code, end = cause & ~INTERRUPT, st[STOPS_TRAPS]
+    i = st[STOPS_END]
+    while i < end:
+        at = STOPS_BASE + i * STOP_WORDS
+        if (st[at + word] >> code) & (st[at] >> (STOP_INTO_SHIFT + into)) & U1 != U0 and is_in_context(st, at, st[PRV], st[V]):
+            return i
+        i += U1
+    return end
+
+
+@jit
+def floats_may_change(st):  # type: ignore[no-untyped-def]
+    """Whether a floating-point instruction may change a CSR that is watched: not one that traps, because FS is off; and not FS
+    where that is dirty."""
+    fs = st[MSTATUS] & FS_DIRTY
+    guest = st[VSSTATUS] & FS_DIRTY if st[V] != U0 else FS_DIRTY
+    if fs == U0 or guest == U0:
+        return False
+    return st[CSR_FLOATS] & CSR_SEES_FCSR != U0 or fs & guest != FS_DIRTY
 
 
 @jit

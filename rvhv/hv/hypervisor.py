@@ -92,11 +92,14 @@ class Hypervisor:
         self.stopped_at: tuple[VM, Stop] | None = None  # when `run` or `exits` returned for a breakpoint or watchpoint
         self.on_console: Callable[[VM, bytes], None] | None = None
         self.on_idle: Callable[[], bool] | None = None  # all wait for a device: True when it fed one
+        # sees each exit when it was handled, for a VM that stopped at it too; `interrupt` there ends the run there
+        self.on_exit: Callable[[VmExit], None] | None = None
         self.host_seconds = 0.0
         self._asked = False  # to leave the main loop at the next exact point
         self._pressed = False  # Ctrl-C did
         self._foreign = False  # code of the user runs: handlers and callbacks
         self._raised: BaseException | None = None  # by `on_console`, while an exit was handled
+        self._handled: VmExit | None = None  # what `on_exit` is about to see
         self._make_gstage = gstage
         self._trace = Trace()
         self._handlers = dict(HANDLERS)
@@ -220,6 +223,20 @@ class Hypervisor:
 
         return handle
 
+    def _tell(self) -> None:
+        """Give the exit that was handled to `on_exit`. What that raises waits until the exit is complete."""
+        exit_, self._handled = self._handled, None
+        if exit_ is None or self.on_exit is None:
+            return
+        exit_.settle()
+        self._foreign = True
+        try:
+            self.on_exit(exit_)
+        except BaseException as error:  # KeyboardInterrupt too
+            self._raised, self._asked = error, True
+        finally:
+            self._foreign = False
+
     def show(self, vm: VM, data: bytes) -> None:
         """Give console output to `on_console`. What that raises waits until the exit is complete."""
         if self.on_console is None:
@@ -328,6 +345,7 @@ class Hypervisor:
                 self._run_slice(vm, min(stop, self.steps + CHUNK), seen)
             except (GuestStopped, OutOfFrames) as cause:
                 self._stop(vm, cause)
+                self._tell()
             else:
                 if vm.vcpu.gives_way or self._slice_end <= self.steps:
                     self._end_slice(vm)
@@ -341,6 +359,7 @@ class Hypervisor:
         hart, vcpu, handlers = self.hart, vm.vcpu, self._handlers
         state, run, sret = hart.state, hart.run, hart.sret
         moved = vm.devices_memory
+        told = self.on_exit is not None
         end = self._slice_end
         # The trap was taken and no sret followed: what handled it raised, and handles it again. It was charged for.
         again = not state[r.V]
@@ -354,6 +373,8 @@ class Hypervisor:
                     again = False
                     if seen is not None:
                         seen.append(exits.build(vm))
+                    if told:
+                        self._handled = exits.build(vm)
                     handlers.get(state[r.SCAUSE], unexpected)(vm)
                     if moved.cost:
                         self._trace.charge(vm.number, state[r.SCAUSE], moved.cost)
@@ -361,6 +382,8 @@ class Hypervisor:
                         state[r.CLOCK] += moved.cost
                         moved.cost = 0
                     sret()
+                    if told:
+                        self._tell()
                     if vcpu.gives_way or self._asked or seen is not None:
                         break
                 elif code == TRACE_FULL:

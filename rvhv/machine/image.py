@@ -67,6 +67,11 @@ class Image:
     @cached_property
     def symbols(self) -> dict[str, int]:
         """Symbol name -> value; empty when the image was stripped. Raises ImageError when the table is damaged."""
+        return {name: values[0] for name, values in self.symbol_values.items()}
+
+    @cached_property
+    def symbol_values(self) -> dict[str, tuple[int, ...]]:
+        """The same, but a name that is local to several files has a value for each. Raises ImageError as `symbols` does."""
         return _read_symbols(self.elf, self.name) if self.elf else {}
 
 
@@ -207,9 +212,9 @@ def _check_segments(elf: bytes, loads: list[_Load], label: str) -> tuple[Segment
     return tuple(Segment(load.paddr, elf[load.offset : load.offset + load.filesz], load.memsz) for load in loads)
 
 
-def _read_symbols(elf: bytes, name: str) -> dict[str, int]:
+def _read_symbols(elf: bytes, name: str) -> dict[str, tuple[int, ...]]:
     sections = _sections(elf, name)
-    symbols: dict[str, int] = {}
+    symbols: dict[str, tuple[int, ...]] = {}
     for section in sections:
         if section.kind != SHT_SYMTAB:
             continue
@@ -255,9 +260,9 @@ def _sections(elf: bytes, name: str) -> list[_Section]:
     return found
 
 
-def _collect_symbols(table: memoryview, elf: bytes, strings: int, strings_end: int, into: dict[str, int]) -> None:
+def _collect_symbols(table: memoryview, elf: bytes, strings: int, strings_end: int, into: dict[str, tuple[int, ...]]) -> None:
     """Add the named, defined symbols of a table; a global symbol hides a local one of the same name."""
-    local: dict[str, int] = {}
+    local: dict[str, dict[int, None]] = {}
     for name_offset, info, _, section, value, _ in SYM.iter_unpack(table):
         if section == SHN_UNDEF or info & 0xF in (STT_SECTION, STT_FILE):
             continue
@@ -267,9 +272,12 @@ def _collect_symbols(table: memoryview, elf: bytes, strings: int, strings_end: i
             continue  # no name, or a damaged one
         name = elf[start:end].decode("utf-8", "backslashreplace")
         if name[0] != "$":  # mapping symbols ($x, $d) say what the bytes are, not where something is
-            (local if info >> 4 == STB_LOCAL else into).setdefault(name, value)
-    for name, value in local.items():
-        into.setdefault(name, value)
+            if info >> 4 == STB_LOCAL:
+                local.setdefault(name, {})[value] = None
+            else:
+                into.setdefault(name, (value,))
+    for name, values in local.items():
+        into.setdefault(name, tuple(values))
 
 
 def _machine_name(machine: int) -> str:

@@ -47,6 +47,7 @@ log = logging.getLogger(__name__)
 
 STEPS, CLOCK, VM_STEPS, TRAP_STEPS = (SLOT[n] for n in ("steps", "clock", "vm_steps", "trap_steps"))
 IRQ_LINES, MIE, RESERVATION, TRAPS_IN_A_ROW = (SLOT[n] for n in ("irq_lines", "mie", "reservation", "traps_in_a_row"))
+TRAP_CAUGHT = SLOT["trap_caught"]
 MMIO_SPA, MMIO_SIZE, MMIO_WRITE, MMIO_VALUE = (SLOT[n] for n in ("mmio_spa", "mmio_size", "mmio_write", "mmio_value"))
 BUDGET, MMIO = Exit.BUDGET.value, Exit.MMIO.value  # plain ints: they are compared often
 
@@ -135,6 +136,8 @@ class Machine:
         self.watcher: StepWatcher | None = None
         self.on_output = on_output
         self._asked = False  # to leave `run` early
+        # the run stopped for a trap of this hart that the firmware has yet to see; whether events are due after it
+        self._trapped: tuple[Hart, bool] | None = None
         self._events = Events()
         self._quantum = quantum or (QUANTUM if harts > 1 else QUANTUM_ALONE)
         self._current: Hart | None = None
@@ -252,6 +255,10 @@ class Machine:
         """
         self.stopped_at = None
         stop = self.steps + max_steps
+        if self._trapped is not None:
+            (trapped, events), self._trapped = self._trapped, None
+            self._call_firmware(trapped)
+            self._after(trapped, events)
         while self.end is None and self.steps < stop and not self._asked:
             if self._current is None and not self._next_turn():
                 if not self._jump():
@@ -349,12 +356,25 @@ class Machine:
             self.watcher.after(self._last, hart)
         self.steps += made
         self._left -= made
+        if code == Exit.M and state[TRAP_CAUGHT]:
+            self._trapped = hart, upcoming is not None
+            self.stopped_at, self._asked = (self._last, hart.stop), True
+            return
         if code != BUDGET:
             self._handle(hart, code)
-        if upcoming is not None:
+        self._after(hart, upcoming is not None)
+
+    def _after(self, hart: Hart, events: bool) -> None:
+        """What follows when an exit was handled."""
+        if events:
             self._events.fire(self.clock)
         if self._left <= 0 or self._waiting[self._last] or not self._started(self._last):
             self._end_turn(hart)
+
+    def _call_firmware(self, hart: Hart) -> None:
+        assert self.firmware is not None
+        self.firmware.trap(hart)
+        hart.state[CLOCK] = self.clock
 
     def _end_turn(self, hart: Hart) -> None:
         if len(self.harts) > 1:
@@ -386,9 +406,7 @@ class Machine:
         elif code == Exit.TRACE_FULL:
             self._traces[self._last].update(hart.drain_trace())
         elif code == Exit.M:
-            assert self.firmware is not None
-            self.firmware.trap(hart)
-            hart.state[CLOCK] = self.clock
+            self._call_firmware(hart)
         elif code == Exit.WATCH:
             if self.htif is not None:
                 self.htif.look()

@@ -109,6 +109,7 @@ class VirtioMmio:
         self._irq = irq
         self._on_broken = on_broken
         self._offered = device.features | F_VERSION_1 | F_INDIRECT_DESC
+        self.on_notify: Callable[[int], None] | None = None  # sees each notification's queue, before it is served
         self._clear()
         device.attach(self.kick)
 
@@ -273,6 +274,8 @@ class VirtioMmio:
             setup.used = _with_half(setup.used, half, value)
 
     def _write_queue_notify(self, value: int) -> None:
+        if self.on_notify is not None:
+            self.on_notify(value)
         self.kick(value)
 
     def _read_interrupt_status(self) -> int:

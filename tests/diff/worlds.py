@@ -372,16 +372,22 @@ class World:
     def stop_somewhere(self) -> None:
         """A breakpoint or watchpoint, or none any more."""
         rng = self.rng
-        choice = rng.randrange(5)
+        choice = rng.randrange(7)
         address = value(rng)
         if choice < 2:
             address = self.va(0) + 2 * rng.randrange(len(self.image.code) // 2)
         elif choice < 4:
             address = self.va(rng.choice((8, CHANGING_PAGE))) + rng.randrange(512)
         access = rng.choice((Access.READ, Access.WRITE, Access.READ | Access.WRITE))
+        csr = rng.choice(("mstatus", "sstatus", "vsstatus", "fflags", "fcsr", "mepc", "mcause", "stimecmp", "satp", "vsatp"))
+        causes = rng.choice((None, [rng.randrange(24)], [1 << 63 | rng.randrange(12)]))
         for stops in self.twins.stops:
             if choice == 4:
                 stops.clear()
+            elif choice == 5:
+                stops.add_csr_watch(csr)
+            elif choice == 6:
+                stops.add_trap_catch(causes)
             elif choice < 2:
                 stops.add_breakpoint(address)
             elif choice == 2:
