@@ -19,5 +19,9 @@ class DeviceError(RvhvError):
     """A device cannot be made: a disk image is missing, read-only, of an odd size or in use."""
 
 
+class SnapshotError(RvhvError):
+    """A moment cannot be remembered or gone back to."""
+
+
 class InternalError(RvhvError):
     """Our own bug: an invariant of rvhv does not hold."""

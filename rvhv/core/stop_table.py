@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
+from typing import ClassVar
 
 from rvhv.cpu.state import (
     SLOT,
@@ -104,6 +105,8 @@ class Stops:
     The hart stops before the instruction executes: no step is counted, and the next run begins with that instruction. What the
     guest does, and when, is the same with and without them. What Python and devices do to memory stops nothing.
     """
+
+    NOT_STATE: ClassVar = ("*",)  # the debugger's
 
     def __init__(self) -> None:
         self._states: list[memoryview[int]] = []
