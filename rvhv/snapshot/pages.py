@@ -1,0 +1,128 @@
+"""Versions of the pages of a memory: what each snapshot's frames held, as the pages that changed since the snapshot before.
+
+A snapshot is a number; higher ones are later. A page is kept once, whoever holds it. Forgetting a snapshot gives what only it
+held to the one behind it, so that all others stay exact.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable
+
+from rvhv.core.memory import PAGE, Memory
+
+ZERO = bytes(PAGE)
+CHUNK = 1 << 18  # bytes looked at at once, when a whole memory is
+ENTRY_BYTES = 100  # of a frame in a snapshot, beside its page: an element of a set, one of each list, a share of the dicts
+FIRST_ENTRY_BYTES = 300  # and of a frame that was ever written, for having lists
+
+
+class Pages:
+    """Frames by spa. `size` is what it holds, in bytes, the pages once each."""
+
+    def __init__(self, memory: Memory) -> None:
+        self.memory = memory
+        self._kept: dict[bytes, list[int]] = {}  # page -> [number of versions that are it]
+        self._same: dict[bytes, bytes] = {}  # page -> the object that is kept
+        self._numbers: dict[int, list[int]] = {}  # spa -> snapshots that have a version of it, in order
+        self._versions: dict[int, list[bytes]] = {}  # spa -> these
+        self._changed: dict[int, set[int]] = {}  # snapshot -> spas that have a version there; in order
+        self._entries = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes held, the books included."""
+        return len(self._kept) * (PAGE + 200) + self._entries * ENTRY_BYTES + len(self._numbers) * FIRST_ENTRY_BYTES
+
+    def begin(self, number: int) -> None:
+        """The first snapshot: all of memory. Anything there was is dropped."""
+        for books in (self._kept, self._same, self._numbers, self._versions, self._changed):
+            books.clear()
+        self._entries = 0
+        changed = self._changed[number] = set()
+        memory = self.memory
+        nothing = bytes(CHUNK)
+        end = memory.base + memory.size
+        for start in range(memory.base, end, CHUNK):
+            chunk = memory.read(start, min(CHUNK, end - start))
+            if chunk == nothing:
+                continue
+            for at in range(0, len(chunk), PAGE):
+                if (page := chunk[at : at + PAGE]) != ZERO:
+                    self._add(number, changed, start + at, page)
+
+    def add(self, number: int, spas: Iterable[int]) -> None:
+        """A snapshot behind all others, of frames that may have changed since the last one."""
+        changed = self._changed[number] = set()
+        read = self.memory.read
+        for spa in spas:
+            page = read(spa, PAGE)
+            versions = self._versions.get(spa)
+            if page != (versions[-1] if versions else ZERO):
+                self._add(number, changed, spa, page)
+
+    def _add(self, number: int, changed: set[int], spa: int, page: bytes) -> None:
+        uses = self._kept.get(page)
+        if uses is None:
+            self._kept[page] = [1]
+            self._same[page] = page
+        else:
+            uses[0] += 1
+            page = self._same[page]
+        self._numbers.setdefault(spa, []).append(number)
+        self._versions.setdefault(spa, []).append(page)
+        changed.add(spa)
+        self._entries += 1
+
+    def _give_up(self, page: bytes) -> None:
+        uses = self._kept[page]
+        uses[0] -= 1
+        if not uses[0]:
+            del self._kept[page], self._same[page]
+        self._entries -= 1
+
+    def at(self, number: int, spa: int) -> bytes:
+        """What the frame held at a snapshot."""
+        numbers = self._numbers.get(spa)
+        i = bisect_right(numbers, number) if numbers else 0
+        return self._versions[spa][i - 1] if i else ZERO
+
+    def between(self, one: int, other: int) -> set[int]:
+        """Frames that may differ between two snapshots."""
+        low, high = min(one, other), max(one, other)
+        return set().union(*(spas for number, spas in self._changed.items() if low < number <= high))
+
+    def write_back(self, number: int, spas: Iterable[int]) -> list[int]:
+        """Have these frames hold what they held at a snapshot; those that did not are returned."""
+        memory = self.memory
+        written = []
+        for spa in spas:
+            page = self.at(number, spa)
+            if memory.read(spa, PAGE) != page:
+                memory.write(spa, page)
+                written.append(spa)
+        return written
+
+    def merge(self, number: int, behind: int) -> None:
+        """Forget a snapshot; `behind` is the next one."""
+        into = self._changed[behind]
+        for spa in self._changed.pop(number):
+            numbers, versions = self._numbers[spa], self._versions[spa]
+            i = bisect_right(numbers, number) - 1
+            if spa in into:
+                del numbers[i]
+                self._give_up(versions.pop(i))
+            else:
+                numbers[i] = behind
+                into.add(spa)
+
+    def cut(self, number: int) -> None:
+        """Forget every snapshot behind this one."""
+        for later in [later for later in self._changed if later > number]:
+            for spa in self._changed.pop(later):
+                numbers, versions = self._numbers[spa], self._versions[spa]
+                while numbers and numbers[-1] > number:
+                    numbers.pop()
+                    self._give_up(versions.pop())
+                if not numbers:
+                    del self._numbers[spa], self._versions[spa]
