@@ -13,7 +13,7 @@ import click
 from rvhv.cli.group import color_option, tier_option, traceback_option
 from rvhv.cli.guests import GuestType
 from rvhv.cli.main import FAILED
-from rvhv.cli.params import SEED, STEPS, for_each_vm, parse_size, vm_names
+from rvhv.cli.params import SEED, SIZE, STEPS, for_each_vm, parse_size, vm_names
 from rvhv.cli.terminal import wants_color
 from rvhv.errors import ConfigError
 
@@ -50,6 +50,8 @@ rvhv debug hello --json --command script.txt"""
 @click.option("--kernel", metavar="FILE", help="What its firmware starts; then IMAGE is the firmware.")
 @click.option("--initrd", metavar="FILE", type=Path, help="Initial RAM disk of the bare machine.")
 @click.option("--append", metavar="TEXT", default="", help="The kernel's command line on the bare machine.")
+@click.option("--history", metavar="SIZE", type=SIZE, default=256 << 20, help="Memory for going back in time.  [default: 256M]")
+@click.option("--no-history", is_flag=True, help="Remember nothing: no way back.")
 @click.option("--slice", "slice_steps", metavar="STEPS", type=STEPS, help="Steps of a VM before it is the next one's turn.")
 @click.option("--clock", type=click.Choice(["machine", "vm"]), default="machine", show_default=True, help="Whose time a VM sees.")
 @click.option("--seed", metavar="N", type=SEED, default=0, show_default=True, help="Seed of all randomness.")
@@ -154,7 +156,7 @@ def _hosted(guests: tuple[str, ...], options: dict[str, Any], stack: ExitStack, 
     hv = stack.enter_context(new_hypervisor(plan, options["tier"]))
     for name, image in zip(names, images, strict=True):
         hv.create(name, image, memory=memories[name], disk=disks[name])
-    return Session(hv)
+    return Session(hv, history=_history(options))
 
 
 def _machine(image: str | None, options: dict[str, Any], stack: ExitStack, no_color: bool) -> Session:
@@ -176,7 +178,11 @@ def _machine(image: str | None, options: dict[str, Any], stack: ExitStack, no_co
     from rvhv.debug.session import Session
 
     setup = Setup(options["smp"], size, disks, options["seed"], tier=options["tier"])
-    return Session(new_machine(boot, setup, lambda data: None), boot.images)
+    return Session(new_machine(boot, setup, lambda data: None), boot.images, history=_history(options))
+
+
+def _history(options: dict[str, Any]) -> int:
+    return 0 if options["no_history"] else options["history"]
 
 
 def _refuse(given: dict[str, Any], why: str) -> None:

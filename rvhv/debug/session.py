@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from rvhv.cpu.state import ARCH_WORDS
 from rvhv.debug import commands
-from rvhv.debug.arrival import Arrival, Place, Where
+from rvhv.debug.arrival import Arrival, Place
 from rvhv.debug.commands.arguments import Arguments
+from rvhv.debug.look.saved import Saved, save
 from rvhv.debug.target import Context, Ended, Halt, MachineTarget, Target, VmTarget
 from rvhv.errors import ConfigError, DebugError
 
@@ -17,32 +17,45 @@ if TYPE_CHECKING:
     from rvhv.hv.hypervisor import Hypervisor
     from rvhv.machine.image import Image
     from rvhv.machine.virt import Machine
+    from rvhv.snapshot.history import History
+    from rvhv.snapshot.world import Why
+
+HISTORY = 256 << 20  # bytes
 
 
 class Session:
     """A debugging session. `what` is a Hypervisor with its VMs, a bare Machine (`images`: the ELFs it starts with), or a Target.
 
     `command` does what a line typed into `rvhv debug` does, and answers with a View. `on_console` gets what guests print.
+    `history`: bytes that going back in time may hold; 0: it cannot. Raises ConfigError, SnapshotError.
     """
 
-    def __init__(self, what: Hypervisor | Machine | Target, images: Sequence[Image] = ()) -> None:
+    def __init__(
+        self, what: Hypervisor | Machine | Target, images: Sequence[Image] = (), *, history: int = HISTORY
+    ) -> None:
         self.target = as_target(what, images)
         if not self.target.contexts:
             raise ConfigError("a hypervisor without a VM has nothing to debug: create one")
         self.context: Context = self.target.current  # who is looked at: `vm NAME` changes it, and whoever a run ends with is it
         self.on_console: Callable[[Context, bytes], None] = lambda context, data: None
+        self.notes: list[str] = []  # what else is to be said after a command; whoever shows answers takes them
         self.halted: Ended | None = None  # how the last run ended
         self.over = False  # `quit` was said
         self.has_terminal = False  # there is a keyboard that `console` can hand over
         self.keyboard_for: Context | None = None  # `console` was said: whoever reads the commands hands it over
-        self._before: dict[int, bytes] = {}
+        self.last_format = (1, "x", "g")  # of `x`: count, format and size
+        self.last_address: tuple[str, int] | None = None  # behind what `x` showed, with its space
+        self._before: dict[int, Saved] = {}
         self.target.on_output = lambda context, data: self.on_console(context, data)
+        if history:
+            self.target.record(limit=history, say=self.notes.append)
         self._look_back()
 
     # commands
 
     def command(self, line: str) -> View:
         """Do one command. Raises DebugError, or another RvhvError, with one or two lines that say what is wrong."""
+        self.notes.clear()
         word, slash, rest = commands.split(line)
         row = commands.find(word)
         return row.run(self, Arguments(rest, slash, row.usage))
@@ -62,17 +75,34 @@ class Session:
         self._look_back()
         return self._ended(self.target.run(steps))
 
-    def arrived(self, halt: Halt) -> Arrival:
-        """What there is to say after a run."""
-        return Arrival(halt, self.target)
+    def travel(self, journey: Callable[[History], Why], context: Context | None = None) -> Halt:
+        """Be at another time; `context`: who is looked at then, else who ran last."""
+        self._look_back()
+        halt = self._ended(self.target.travel(self.history, journey))
+        if context is None:
+            return halt
+        self.context = context
+        return Halt(halt.ended, context)
 
-    def where(self) -> Where:
+    def arrived(self, halt: Halt, why: str = "") -> Arrival:
+        """What there is to say after a run."""
+        return Arrival(halt, self.target, why)
+
+    def where(self) -> Place:
         """Where the context that is looked at is."""
-        return Where(Place.of(self.context), self.context.status)
+        return Place.of(self.context)
 
     def feed(self, context: Context, data: bytes) -> None:
         """Type on its console."""
         context.feed(data)
+
+    def change(self, apply: Callable[[], None], text: str) -> None:
+        """Do something to the machine from outside, and remember that. `text` says what."""
+        self._look_back()
+        if self.target.history is not None:
+            self.target.history.change(apply, text)
+        else:
+            apply()
 
     def interrupt(self) -> None:
         """Have what runs come back at the next exact point. For signal handlers and other threads."""
@@ -81,11 +111,6 @@ class Session:
     def calm(self) -> None:
         """Forget an `interrupt` that came too late to end a run."""
         self.target.calm()
-
-    @property
-    def in_the_past(self) -> bool:
-        """Whether the guests have been further than they are now."""
-        return False
 
     def close(self) -> None:
         self.target.close()
@@ -102,11 +127,29 @@ class Session:
 
     def _look_back(self) -> None:
         """Remember the registers as they are, so that what changes can be marked."""
-        self._before = {c.number: c.state[:ARCH_WORDS].tobytes() for c in self.target.contexts}
+        self._before = {context.number: save(context) for context in self.target.contexts}
 
-    def before(self, context: Context) -> memoryview[int]:
-        """The state of a context before the last run, to be indexed with SLOT."""
-        return memoryview(self._before[context.number]).cast("Q")
+    def before(self) -> Saved:
+        """The registers of the context that is looked at, before the last run."""
+        return self._before[self.context.number]
+
+    # time
+
+    @property
+    def history(self) -> History:
+        """Raises DebugError where nothing is remembered."""
+        if self.target.history is None:
+            raise DebugError("nothing is remembered here, so there is no way back: leave out --no-history")
+        return self.target.history
+
+    @property
+    def in_the_past(self) -> bool:
+        """Whether the guests have been further than they are now."""
+        return self.target.history is not None and self.target.history.in_the_past
+
+    def dirty(self) -> Collection[int]:
+        """Addresses of host pages that were written since the last snapshot."""
+        return self.target.history.written() if self.target.history is not None else ()
 
     # whom it is about
 
@@ -122,6 +165,11 @@ class Session:
         hint = f"did you mean {near[0]}?" if near else f"there is {', '.join(names)}"
         raise DebugError(f"no {self.kind} is called {commands.shown(name)}; {hint}")
 
+    @property
+    def kind(self) -> str:
+        """What a context is called: "VM" or "hart"."""
+        return "VM" if self.target.hv is not None else "hart"
+
     # what completion asks for
 
     def symbols(self) -> Mapping[str, int]:
@@ -130,20 +178,25 @@ class Session:
 
     def source_places(self, begun: str) -> list[tuple[str, str]]:
         """Places in source files that begin so, with what they are: "main.c:", or "main.c:12"."""
-        return []
+        from rvhv.machine.source_lines import SourceLines
+
+        tables = [SourceLines(image) for image in self.context.images]
+        file, colon, _ = begun.rpartition(":")
+        if colon:
+            found = {line for table in tables for line in table.lines_with_code(file)}
+            return [(f"{file}:{line}", "source line") for line in sorted(found)]
+        files = {name for table in tables for file in table.files for name in (file, file.rpartition("/")[2])}
+        return [(f"{file}:", "source file") for file in sorted(files)]
 
     def bookmarks(self) -> list[tuple[str, str]]:
         """Names and what they are."""
-        return []
+        history = self.target.history
+        marks = history.bookmarks.values() if history is not None else ()
+        return [(mark.name, f"step {mark.moment.steps:,}") for mark in marks]
 
     def entries(self) -> list[tuple[str, str]]:
         """Numbers of breakpoints and their like, and what they are."""
         return []
-
-    @property
-    def kind(self) -> str:
-        """What a context is called: "VM" or "hart"."""
-        return "VM" if self.target.hv is not None else "hart"
 
 
 def as_target(what: Hypervisor | Machine | Target, images: Sequence[Image] = ()) -> Target:

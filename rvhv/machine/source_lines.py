@@ -65,6 +65,11 @@ class SourceLines:
         lines = self._table.lines
         return sorted({at for known in self.matching(file) for at in lines[known].get(line, ())})
 
+    def lines_with_code(self, file: str) -> list[int]:
+        """The lines of the files that `file` matches which have code; sorted."""
+        lines = self._table.lines
+        return sorted({line for known in self.matching(file) for line in lines[known]})
+
     def line_with_code(self, file: str, line: int) -> int | None:
         """The line itself or the next one behind it that has code; None when there is none."""
         lines = self._table.lines

@@ -51,6 +51,7 @@ class Shell:
                 view = session.command(line)
                 self._end_lines()
                 screen.show(view)
+                screen.notes(session.notes)
                 if session.keyboard_for is not None:
                     self._hand_over()
                 return True

@@ -53,6 +53,10 @@ class Screen:
         else:
             self.write(lines)
 
+    def notes(self, notes: Sequence[str]) -> None:
+        """What else there is to say."""
+        self.write(painted([[("dim", f"({note})")] for note in notes], self.color))
+
     def error(self, text: str) -> None:
         """What is wrong, in a line or two."""
         first, *rest = text.splitlines() or ["failed"]

@@ -83,6 +83,7 @@ def play_json(session: Session, out: TextIO, script: Iterable[Said], *, keep_goi
         except Exception as error:
             good = False
             document |= {"ok": False, "error": text_of(error)}
+        document["notes"] = list(session.notes)
         document["console"] = {name: data.decode("utf-8", "replace") for name, data in printed.items()}
         out.write(json.dumps(document) + "\n")
         out.flush()

@@ -140,6 +140,11 @@ class History:
     def in_the_past(self) -> bool:
         return self.now < self._furthest
 
+    def written(self) -> frozenset[int]:
+        """Addresses of the frames that were stored to since the snapshot before now."""
+        self._look()
+        return frozenset(self._since)
+
     @property
     def size(self) -> int:
         """Bytes held."""
@@ -159,6 +164,11 @@ class History:
         """Have what runs, or the next that does, end at an exact step. For signal handlers, callbacks and other threads."""
         self._asked = True
         self.world.interrupt()
+
+    def clear_interrupt(self) -> None:
+        """Nobody wants the next run to end any more."""
+        self._asked = False
+        self.world.root.clear_interrupt()
 
     def goto(self, steps: int | Moment | Bookmark) -> Why:
         """Be at that step, in silence: in the past by running again; behind the furthest moment by running on. At a step at which
