@@ -33,8 +33,9 @@ class Bookmarks:
     def lines(self) -> list[Line]:
         if not self.marks:
             return [[("dim", "no bookmarks: bookmark NAME names this moment")]]
-        rows = [[cell(name, "key"), cell(f"step {steps:,}"), cell(_distance(steps - self.now), "dim")] for name, steps in self.marks]
-        return columns(rows)
+        return columns(
+            [cell(name, "key"), cell(f"step {steps:,}"), cell(_distance(steps - self.now), "dim")] for name, steps in self.marks
+        )
 
     def json(self) -> Any:
         return [{"name": name, "steps": steps} for name, steps in self.marks]
@@ -106,8 +107,8 @@ class Changes:
         for name, number, words in self.harts:
             lines.append([(vm_style(number), name), ("", "" if words else ": the same")])
             rows = [
-                [cell(_shown(word.name), "register"), cell(f"{word.then:#x}"), cell("->", "dim"), cell(f"{word.now:#x}", "changed")]
-                for word in words
+                [cell(_shown(w.name), "register"), cell(f"{w.then:#x}"), cell("->", "dim"), cell(f"{w.now:#x}", "changed")]
+                for w in words
             ]
             lines += columns(rows, indent=2)
         lines.append([("title", f"{len(self.pages)} pages of memory" if len(self.pages) != 1 else "1 page of memory")])
@@ -124,10 +125,12 @@ class Changes:
             "then": self.difference.then,
             "now": self.difference.now,
             "harts": {
-                name: {_shown(w.name): {"then": f"{w.then:#x}", "now": f"{w.now:#x}"} for w in words} for name, _, words in self.harts
+                name: {_shown(w.name): {"then": f"{w.then:#x}", "now": f"{w.now:#x}"} for w in words}
+                for name, _, words in self.harts
             },
             "pages": [
-                {"spa": hexadecimal(spa), "use": whose, "ranges": [list(pair) for pair in ranges]} for spa, whose, ranges in self.pages
+                {"spa": hexadecimal(spa), "use": whose, "ranges": [list(pair) for pair in ranges]}
+                for spa, whose, ranges in self.pages
             ],
         }
 

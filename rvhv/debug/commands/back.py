@@ -27,7 +27,8 @@ START, END = "start", "end"
     ("back 1000", "a thousand"),
     ("back 5M", "five million"),
     repeats="same",
-    details="Going on from there does what was done before, input included. Changing something there (set, type) makes another future.",
+    details="Going on from there does what was done before, input included. Changing something there (set, type) makes "
+    "another future.",
 )
 def back(session: Session, arguments: Arguments) -> View:
     steps = arguments.count(1)

@@ -10,6 +10,7 @@ from rvhv.debug.commands.arguments import Arguments, number
 from rvhv.debug.commands.table import command
 from rvhv.debug.commands.values import Shown, Symbols
 from rvhv.errors import DebugError
+from rvhv.isa.expr import MASK64
 
 if TYPE_CHECKING:
     from rvhv.debug.session import Session
@@ -55,8 +56,8 @@ def print_(session: Session, arguments: Arguments) -> View:
     short=("examine", "memory", "mem"),
     kinds=("expression",),
     repeats="bare",
-    details="FORMAT is x, d, u, o, t (binary), a (address), c, f, s (string) or i (instruction); SIZE is b, h, w or g: 1, 2, 4 or 8 bytes. "
-    "Reading is never seen by devices, and sets no A bits.",
+    details="FORMAT is x, d, u, o, t (binary), a (address), c, f, s (string) or i (instruction); SIZE is b, h, w or g: 1, 2, 4 "
+    "or 8 bytes. Reading is never seen by devices, and sets no A bits.",
 )
 def x(session: Session, arguments: Arguments) -> View:
     from rvhv.debug.look import code, memory
@@ -80,7 +81,7 @@ def x(session: Session, arguments: Arguments) -> View:
     else:
         view = examined = memory.examine(session.context, space, address, count, form, size)
         behind = examined.items[-1].address + (len(examined.data) if form == _STRINGS else examined.size)
-    session.last_format, session.last_address = (count, form, size), (space, behind & expressions.MASK64)
+    session.last_format, session.last_address = (count, form, size), (space, behind & MASK64)
     return view
 
 
@@ -329,7 +330,11 @@ def vcpus(session: Session, arguments: Arguments) -> View:
 
 
 @command(
-    "devices", "look", "the devices: addresses, interrupt lines, what they are about", "devices", ("devices", "of the VM or machine")
+    "devices",
+    "look",
+    "the devices: addresses, interrupt lines, what they are about",
+    "devices",
+    ("devices", "of the VM or machine"),
 )
 def devices(session: Session, arguments: Arguments) -> View:
     from rvhv.debug.look.machines import devices as look

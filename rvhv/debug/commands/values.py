@@ -88,8 +88,8 @@ class Symbols:
         """Those whose name contains `part`, by address. Raises DebugError where none does."""
         found = [(value, name) for name, value in context.symbols.values.items() if part.lower() in name.lower()]
         if not found:
-            what = f"no symbol of {context.name} has {part[:40]!r} in its name" if part else f"{context.name} came without symbols"
-            raise DebugError(what)
+            none = f"no symbol of {context.name} has {part[:40]!r} in its name"
+            raise DebugError(none if part else f"{context.name} came without symbols")
         return cls(tuple((name, value, 0) for value, name in sorted(found)))
 
     def lines(self) -> list[Line]:

@@ -49,7 +49,8 @@ def _assignment(context: Context, where: str, value: int) -> Callable[[], None]:
     try:
         slot = slot_of(name)
     except DebugError:
-        raise DebugError(f"{where[:40]} cannot be set: name a register, a CSR, or memory as in u32[ADDRESS] or *ADDRESS") from None
+        what = "name a register, a CSR, or memory as in u32[ADDRESS] or *ADDRESS"
+        raise DebugError(f"{where[:40]} cannot be set: {what}") from None
     if slot == "x0":
         raise DebugError("zero is zero: it cannot be set")
     if slot == "pc" and value & 1:
