@@ -56,7 +56,7 @@ SERVICE = int(Exit.SERVICE)
 STATE = tuple(SLOT[name] for name in HART_STATE)
 TLB_BITS = 8
 RUN_END, STEPS = SLOT["run_end"], SLOT["steps"]
-BUS = SLOT["bus"]
+BUS, X_SINK = SLOT["bus"], SLOT["x_sink"]
 MMIO_VALUE, MMIO_SIZE, MMIO_ANSWER = SLOT["mmio_value"], SLOT["mmio_size"], SLOT["mmio_answer"]
 NOT_WAITING, DONE, REFUSED = (int(answer) for answer in (Answer.NONE, Answer.DONE, Answer.REFUSED))
 
@@ -224,6 +224,7 @@ class Hart:
 
     def save(self, block: bytearray) -> None:
         """Copy the architectural state to `block` (ARCH_BYTES long)."""
+        self.state[X_SINK] = 0  # what was written to x0: the tiers differ in it
         block[:] = self._arch
 
     def restore(self, block: bytes | bytearray) -> None:
@@ -237,6 +238,7 @@ class Hart:
     def capture_state(self) -> tuple[bytes, tuple[int, ...], bytes]:
         """All that it is between two runs: the architectural block, what belongs to the hart, records that were not drained."""
         state, base = self.state, self._trace_base
+        state[X_SINK] = 0
         records = bytes(state[base : base + state[SLOT["trace_head"]] * TRACE_WORDS])
         return bytes(self._arch), tuple(state[slot] for slot in STATE), records
 

@@ -28,7 +28,8 @@ from rvhv.snapshot.world import Why, world_of
 
 LIMIT = 256 << 20  # bytes
 SPACING = 0.2  # seconds of the host between two snapshots, at least
-COST_SHARE = 14  # a snapshot comes at least so many times its own cost after the last one
+MOST_SPACING = 0.8  # so that going back a step takes less than a second
+COST_SHARE = 13  # a snapshot comes so many times its own cost after the last one
 MOST_SNAPSHOTS = 400
 
 T = TypeVar("T")
@@ -458,7 +459,7 @@ class History:
         self._thin()
         cost = time.perf_counter() - began
         self.recording_seconds += cost
-        self._due = self._seconds + max(SPACING, COST_SHARE * cost)
+        self._due = self._seconds + min(max(SPACING, COST_SHARE * cost), MOST_SPACING)
         return self._head
 
     def _remember(self) -> Snapshot:

@@ -17,13 +17,22 @@ ENTRY_BYTES = 100  # of a frame in a snapshot, beside its page: an element of a 
 FIRST_ENTRY_BYTES = 300  # and of a frame that was ever written, for having lists
 
 
+class _Kept:
+    """A page as bytes, and how many versions are it."""
+
+    __slots__ = ("page", "uses")
+
+    def __init__(self, page: bytes) -> None:
+        self.page = page
+        self.uses = 1
+
+
 class Pages:
     """Frames by spa. `size` is what it holds, in bytes, the pages once each."""
 
     def __init__(self, memory: Memory) -> None:
         self.memory = memory
-        self._kept: dict[bytes, list[int]] = {}  # page -> [number of versions that are it]
-        self._same: dict[bytes, bytes] = {}  # page -> the object that is kept
+        self._kept: dict[bytes, _Kept] = {}
         self._numbers: dict[int, list[int]] = {}  # spa -> snapshots that have a version of it, in order
         self._versions: dict[int, list[bytes]] = {}  # spa -> these
         self._changed: dict[int, set[int]] = {}  # snapshot -> spas that have a version there; in order
@@ -36,8 +45,10 @@ class Pages:
 
     def begin(self, number: int) -> None:
         """The first snapshot: all of memory. Anything there was is dropped."""
-        for books in (self._kept, self._same, self._numbers, self._versions, self._changed):
-            books.clear()
+        self._kept.clear()
+        self._numbers.clear()
+        self._versions.clear()
+        self._changed.clear()
         self._entries = 0
         changed = self._changed[number] = set()
         memory = self.memory
@@ -62,23 +73,25 @@ class Pages:
                 self._add(number, changed, spa, page)
 
     def _add(self, number: int, changed: set[int], spa: int, page: bytes) -> None:
-        uses = self._kept.get(page)
-        if uses is None:
-            self._kept[page] = [1]
-            self._same[page] = page
+        kept = self._kept.get(page)
+        if kept is None:
+            self._kept[page] = _Kept(page)
         else:
-            uses[0] += 1
-            page = self._same[page]
-        self._numbers.setdefault(spa, []).append(number)
-        self._versions.setdefault(spa, []).append(page)
+            kept.uses += 1
+            page = kept.page
+        if spa in self._numbers:
+            self._numbers[spa].append(number)
+            self._versions[spa].append(page)
+        else:
+            self._numbers[spa], self._versions[spa] = [number], [page]
         changed.add(spa)
         self._entries += 1
 
     def _give_up(self, page: bytes) -> None:
-        uses = self._kept[page]
-        uses[0] -= 1
-        if not uses[0]:
-            del self._kept[page], self._same[page]
+        kept = self._kept[page]
+        kept.uses -= 1
+        if not kept.uses:
+            del self._kept[page]
         self._entries -= 1
 
     def at(self, number: int, spa: int) -> bytes:
@@ -118,11 +131,11 @@ class Pages:
 
     def cut(self, number: int) -> None:
         """Forget every snapshot behind this one."""
-        for later in [later for later in self._changed if later > number]:
-            for spa in self._changed.pop(later):
-                numbers, versions = self._numbers[spa], self._versions[spa]
-                while numbers and numbers[-1] > number:
-                    numbers.pop()
-                    self._give_up(versions.pop())
-                if not numbers:
-                    del self._numbers[spa], self._versions[spa]
+        later = [other for other in self._changed if other > number]
+        for spa in set().union(*(self._changed.pop(other) for other in later)):
+            numbers, versions = self._numbers[spa], self._versions[spa]
+            while numbers and numbers[-1] > number:
+                numbers.pop()
+                self._give_up(versions.pop())
+            if not numbers:
+                del self._numbers[spa], self._versions[spa]
