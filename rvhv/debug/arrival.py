@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from rvhv.debug.entries import Outcome
 from rvhv.debug.look.code import text_of, word_at
 from rvhv.debug.look.places import source, symbol
-from rvhv.debug.target import Context, Ended, Halt, Target
+from rvhv.debug.look.table import paragraph
+from rvhv.debug.target import Context, Ended, Target
 from rvhv.debug.view import Line, Style, vm_style
 from rvhv.errors import DebugError
 
@@ -72,19 +74,25 @@ class Place:
 
 
 class Arrival:
-    """The answer of everything that runs the guests. `why` is said first: "breakpoint 1". `notes` come last."""
+    """The answer of everything that runs the guests: what ended the run, and where that is."""
 
-    def __init__(self, halt: Halt, target: Target, why: str = "", notes: tuple[str, ...] = ()) -> None:
-        self.ended, self.why, self.notes = halt.ended, why or REASONS[halt.ended], notes
-        self.place = Place.of(halt.context)
+    def __init__(self, outcome: Outcome, target: Target) -> None:
+        self.ended = outcome.halt.ended
+        self.breakpoint = outcome.breakpoint.number if outcome.breakpoint is not None else None
+        self.why = REASONS[self.ended]
+        if outcome.breakpoint is not None:
+            self.why = f"{outcome.breakpoint.command} {outcome.breakpoint.number}: {outcome.what()}"
+        self.place = Place.of(outcome.context)
         self.steps, self.virtual_ns, self.finished = target.steps, target.virtual_ns, target.finished
         self.ends = [Place.of(context) for context in target.contexts if not context.alive]
 
     def lines(self) -> list[Line]:
         style: Style = "warn" if self.ended in (Ended.WAITING, Ended.INTERRUPTED) else "key"
-        lines: list[Line] = [[(style, self.why), ("dim", f"  (step {self.steps:,})")]] if self.why else []
+        lines = paragraph(self.why, style, hanging="  ") if self.why else []
+        if lines:
+            lines[-1].append(("dim", f"  (step {self.steps:,})"))
         places = self.ends if self.finished else [self.place]
-        return lines + [line for place in places for line in place.lines()] + [[("dim", note)] for note in self.notes]
+        return lines + [line for place in places for line in place.lines()]
 
     def json(self) -> dict[str, Any]:
         return {
@@ -95,5 +103,5 @@ class Arrival:
             "virtual_ns": self.virtual_ns,
             "finished": self.finished,
             "ends": {place.name: place.status for place in self.ends},
-            "notes": list(self.notes),
+            "breakpoint": self.breakpoint,
         }

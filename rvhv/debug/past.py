@@ -16,6 +16,7 @@ from rvhv.snapshot.history import History
 
 MOST_PAGES = 40
 MOST_RANGES = 6
+COUNTERS = {"vm_steps": "its steps", "trap_steps": "its traps"}
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,8 @@ class Changes:
 
 def _shown(name: str) -> str:
     """A register's ABI name, or what a CSR is called."""
+    if name in COUNTERS:
+        return COUNTERS[name]
     kind, number = name[:1], name[1:]
     if kind in "xf" and number.isdecimal():
         return (REGISTERS if kind == "x" else FLOAT_REGISTERS)[int(number)]

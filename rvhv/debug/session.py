@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from rvhv.debug import commands
 from rvhv.debug.arrival import Arrival, Place
+from rvhv.debug.breakpoints import Breakpoints
 from rvhv.debug.commands.arguments import Arguments
+from rvhv.debug.entries import Outcome
 from rvhv.debug.look.saved import Saved, save
 from rvhv.debug.target import Context, Ended, Halt, MachineTarget, Target, VmTarget
 from rvhv.errors import ConfigError, DebugError
@@ -45,6 +47,7 @@ class Session:
         self.keyboard_for: Context | None = None  # `console` was said: whoever reads the commands hands it over
         self.last_format = (1, "x", "g")  # of `x`: count, format and size
         self.last_address: tuple[str, int] | None = None  # behind what `x` showed, with its space
+        self.breakpoints = Breakpoints(self.target)
         self._before: dict[int, Saved] = {}
         self.target.on_output = lambda context, data: self.on_console(context, data)
         if history:
@@ -70,23 +73,41 @@ class Session:
 
     # running
 
-    def run(self, steps: int | None = None) -> Halt:
-        """Go on for exactly `steps` steps of the whole machine, or until something stops it."""
+    def run(self, steps: int | None = None) -> Outcome:
+        """Go on for exactly `steps` steps of the whole machine, or until a breakpoint or something else stops it."""
         self._look_back()
-        return self._ended(self.target.run(steps))
+        return self._came(self.breakpoints.run(steps))
+
+    def _came(self, outcome: Outcome) -> Outcome:
+        self.context, self.halted = outcome.context, outcome.halt.ended
+        self.notes += outcome.notes
+        return outcome
 
     def travel(self, journey: Callable[[History], Why], context: Context | None = None) -> Halt:
         """Be at another time; `context`: who is looked at then, else who ran last."""
         self._look_back()
-        halt = self._ended(self.target.travel(self.history, journey))
-        if context is None:
-            return halt
-        self.context = context
-        return Halt(halt.ended, context)
+        halt = self.target.travel(self.history, journey)
+        self.context, self.halted = context or halt.context, halt.ended
+        return Halt(halt.ended, self.context)
 
-    def arrived(self, halt: Halt, why: str = "") -> Arrival:
-        """What there is to say after a run."""
-        return Arrival(halt, self.target, why)
+    def reverse_continue(self) -> Outcome:
+        """Be at the last moment before now at which a breakpoint counted, whatever it is to ignore; without one, at the start."""
+        self._look_back()
+        history = self.history
+        try:
+            found = history.last_hit(lambda: self.breakpoints.outcome(self.target.stopped()))
+        except KeyboardInterrupt:
+            return self._came(Outcome(Halt(Ended.INTERRUPTED, self.target.current)))
+        if found is not None:
+            return self._came(found[1])
+        if history.interrupted:
+            return self._came(Outcome(Halt(Ended.INTERRUPTED, self.target.current)))
+        self.notes.append("this is where the history begins: nothing stopped it before")
+        return self._came(Outcome(Halt(Ended.BUDGET, self.target.current)))
+
+    def arrived(self, came: Outcome | Halt) -> Arrival:
+        """What there is to say after a run, or a journey."""
+        return Arrival(came if isinstance(came, Outcome) else Outcome(came), self.target)
 
     def where(self) -> Place:
         """Where the context that is looked at is."""
@@ -120,10 +141,6 @@ class Session:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _ended(self, halt: Halt) -> Halt:
-        self.context, self.halted = halt.context, halt.ended
-        return halt
 
     def _look_back(self) -> None:
         """Remember the registers as they are, so that what changes can be marked."""
@@ -196,7 +213,7 @@ class Session:
 
     def entries(self) -> list[tuple[str, str]]:
         """Numbers of breakpoints and their like, and what they are."""
-        return []
+        return [(str(entry.number), f"{entry.command} {entry.what}") for entry in self.breakpoints]
 
 
 def as_target(what: Hypervisor | Machine | Target, images: Sequence[Image] = ()) -> Target:

@@ -298,18 +298,18 @@ class Target(ABC):
 
     @abstractmethod
     def stopped(self) -> Halt:
-        """The end of a run that a stop has ended."""
+        """Where the run that has just ended was ended by a stop, or else by `halt`."""
 
     def interrupt(self) -> None:
         """Have `run` come back at the next exact point. For signal handlers, callbacks and other threads."""
         if self.history is not None:
             self.history.interrupt()
         else:
-            self._interrupt()
+            self.halt()
 
     @abstractmethod
-    def _interrupt(self) -> None:
-        """`interrupt` without a history."""
+    def halt(self) -> None:
+        """Have `run` come back here: for what sees something happen in a run, and would again in the same run's replay."""
 
     def calm(self) -> None:
         """Forget an `interrupt` that came too late to end a run."""
@@ -387,11 +387,12 @@ class VmTarget(Target):
         return Halt(Ended.FINISHED if self.hv.finished else Ended.INTERRUPTED, self.current)
 
     def stopped(self) -> Halt:
-        assert self.hv.stopped_at is not None
+        if self.hv.stopped_at is None:
+            return Halt(Ended.INTERRUPTED, self.current)
         vm, stop = self.hv.stopped_at
         return Halt(Ended.STOP, self._contexts[vm.number - 1], stop)
 
-    def _interrupt(self) -> None:
+    def halt(self) -> None:
         self.hv.interrupt()
 
     def _calm(self) -> None:
@@ -463,12 +464,13 @@ class MachineTarget(Target):
         return Halt(Ended.FINISHED if machine.end is not None else Ended.BUDGET, self.current)
 
     def stopped(self) -> Halt:
-        assert self.machine.stopped_at is not None
+        if self.machine.stopped_at is None:
+            return Halt(Ended.INTERRUPTED, self.current)
         index, stop = self.machine.stopped_at
         return Halt(Ended.STOP, self._contexts[index], stop)
 
-    def _interrupt(self) -> None:
-        self._asked = True
+    def halt(self) -> None:
+        self._asked = self.history is None
         self.machine.interrupt()
 
     def _calm(self) -> None:

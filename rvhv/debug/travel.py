@@ -23,7 +23,8 @@ def reverse_step(history: History, context: Context, count: int = 1) -> Why:
             why = history.goto(here)
             if why is Why.INTERRUPTED:
                 return why
-            raise DebugError(f"the history begins at step {early:,}, and {context.name} had made fewer of its own since then")
+            made = context.steps
+            raise DebugError(f"the history does not go back so far: {context.name} had made {made:,} steps when it began")
         late, early = early, max(history.begins, here - max(count, 2 * (here - early)))
         if history.goto(early) is Why.INTERRUPTED:
             return Why.INTERRUPTED

@@ -29,13 +29,13 @@ def hand_over(session: Session, context: Context, screen: Screen) -> Arrival | N
                     session.feed(context, typed)
                 if keyboard.wants_help():
                     screen.feed(context, HELP_TEXT.encode())
-                halt = session.run(STRIDE)
+                outcome = session.run(STRIDE)
                 screen.check()
-                if halt.ended is Ended.WAITING:
+                if outcome.halt.ended is Ended.WAITING:
                     if typed := keyboard.read(PATIENCE):
                         session.feed(context, typed)
-                elif halt.ended not in (Ended.BUDGET, Ended.INTERRUPTED):
-                    return session.arrived(halt)
+                elif outcome.breakpoint is not None or outcome.halt.ended not in (Ended.BUDGET, Ended.INTERRUPTED):
+                    return session.arrived(outcome)
     finally:
         session.context = context
         session.calm()

@@ -18,7 +18,7 @@ def test_a_row_is_complete(row: object) -> None:
 
     assert isinstance(row, Command)
     assert row.group in GROUPS and row.summary and row.usage.split()[0].split("/")[0].split("[")[0] == row.name and row.examples
-    assert len(row.summary) <= 90 and row.summary[0].islower() and not row.summary.endswith(".")
+    assert len(row.summary) <= 90 and (row.summary[0].islower() or row.summary[:2].isupper()) and not row.summary.endswith(".")
     for line, what in row.examples:
         assert find(split(line)[0]) is row and what
 

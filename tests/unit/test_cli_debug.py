@@ -40,7 +40,9 @@ def test_a_script_stops_at_the_first_error(tmp_path: Path, capsys: pytest.Captur
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["debug", "hello", "--json", "--keep-going", "-e", "nonsense", "-e", "continue"]) == 1
     wrong, ran = documents(capsys.readouterr().out)
-    assert wrong == {"command": "nonsense", "ok": False, "error": "nonsense is no command; help lists them all", "console": {}}
+    assert wrong == {
+        "command": "nonsense", "ok": False, "error": "nonsense is no command; help lists them all", "notes": [], "console": {},
+    }  # fmt: skip
     assert ran["ok"] and ran["result"]["finished"] and "goodbye" in ran["console"]["hello"]  # type: ignore[index]
 
 

@@ -67,6 +67,20 @@ def reverse_next(session: Session, arguments: Arguments) -> View:
 
 
 @command(
+    "reverse-continue",
+    "back",
+    "go back to the last time that a breakpoint or watchpoint was met: who wrote this?",
+    "reverse-continue",
+    ("reverse-continue", "after watch counter: where counter was written last"),
+    short=("rc",),
+    repeats="same",
+)
+def reverse_continue(session: Session, arguments: Arguments) -> View:
+    arguments.done()
+    return session.arrived(session.reverse_continue())
+
+
+@command(
     "goto",
     "back",
     "be at a step, at a bookmark, at the start or the end",

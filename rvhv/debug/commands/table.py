@@ -82,7 +82,10 @@ def command(
 
 def split(line: str) -> tuple[str, str, str]:
     """A line as its command's word, what stands behind a slash (`8gx` of `x/8gx`), and the rest. Raises DebugError."""
-    line = line.strip()
+    line = line.replace("\t", " ").strip()
+    if not line.isprintable():
+        odd = next(character for character in line if not character.isprintable())
+        raise DebugError(f"{odd!r} is a character that no command has")
     if len(line) > _LONGEST:
         raise DebugError(f"a line of {len(line):,} characters is too long: at most {_LONGEST:,}")
     match = _NAME.match(line)
