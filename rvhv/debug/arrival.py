@@ -76,10 +76,10 @@ class Place:
 class Arrival:
     """The answer of everything that runs the guests: what ended the run, and where that is."""
 
-    def __init__(self, outcome: Outcome, target: Target) -> None:
+    def __init__(self, outcome: Outcome, target: Target, why: str = "") -> None:
         self.ended = outcome.halt.ended
         self.breakpoint = outcome.breakpoint.number if outcome.breakpoint is not None else None
-        self.why = REASONS[self.ended]
+        self.why = REASONS[self.ended] or why
         if outcome.breakpoint is not None:
             self.why = f"{outcome.breakpoint.command} {outcome.breakpoint.number}: {outcome.what()}"
         self.place = Place.of(outcome.context)

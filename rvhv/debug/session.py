@@ -15,6 +15,7 @@ from rvhv.debug.target import Context, Ended, Halt, MachineTarget, Target, VmTar
 from rvhv.errors import ConfigError, DebugError
 
 if TYPE_CHECKING:
+    from rvhv.debug.stepping import Stepper
     from rvhv.debug.view import View
     from rvhv.hv.hypervisor import Hypervisor
     from rvhv.machine.image import Image
@@ -78,6 +79,15 @@ class Session:
         self._look_back()
         return self._came(self.breakpoints.run(steps))
 
+    def stepped(self, step: Callable[[Stepper, Context], Outcome]) -> Arrival:
+        """Step the context that is looked at. Raises DebugError where it has ended."""
+        from rvhv.debug.stepping import Stepper
+
+        if not self.context.alive:
+            raise DebugError(f"{self.context.name} is no more: {self.context.status}")
+        self._look_back()
+        return self.arrived(self._came(step(Stepper(self.breakpoints), self.context)))
+
     def _came(self, outcome: Outcome) -> Outcome:
         self.context, self.halted = outcome.context, outcome.halt.ended
         self.notes += outcome.notes
@@ -107,7 +117,10 @@ class Session:
 
     def arrived(self, came: Outcome | Halt) -> Arrival:
         """What there is to say after a run, or a journey."""
-        return Arrival(came if isinstance(came, Outcome) else Outcome(came), self.target)
+        if isinstance(came, Outcome):
+            return Arrival(came, self.target)
+        behind = self.history.furthest - self.target.steps
+        return Arrival(Outcome(came), self.target, f"{behind:,} steps before the end" if self.in_the_past else "at the end")
 
     def where(self) -> Place:
         """Where the context that is looked at is."""

@@ -11,19 +11,26 @@ if TYPE_CHECKING:
     from rvhv.debug.session import Session
     from rvhv.debug.view import View
 
+HINTS = ("exit", "fault", "m", "s", "vs")
+
 
 @command(
     "why",
     "why",
     "the last exit, or the last fault that the guest took, in one paragraph",
-    "why",
+    "why [exit | fault | m | s | vs]",
     ("why", "what happened, where, through which rule of the manual, and what usually causes it"),
+    ("why fault", "the last trap that the guest took itself"),
+    ("why exit", "the last exit to the hypervisor"),
+    kinds=(HINTS,),
 )
 def why(session: Session, arguments: Arguments) -> View:
     from rvhv.debug.look.why import why as look
 
-    arguments.done()
-    return look(session.context)
+    hint = arguments.word("one of them") if arguments.text else None
+    if hint is not None and hint not in HINTS:
+        raise arguments.wrong(f"{hint[:40]!r} is nothing to explain")
+    return look(session.context, hint)
 
 
 @command(
