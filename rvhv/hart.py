@@ -265,6 +265,12 @@ class Hart:
 
     def drain_trace(self) -> bytes:
         """The trace records (five little-endian words each: vm, cause, pc, gpa, vm_steps) since the last drain."""
-        count = self.state[SLOT["trace_head"]]
+        records = self.waiting_trace
         self.state[SLOT["trace_head"]] = 0
+        return records
+
+    @property
+    def waiting_trace(self) -> bytes:
+        """The same, and they stay for the next drain."""
+        count = self.state[SLOT["trace_head"]]
         return bytes(self.state[self._trace_base : self._trace_base + count * TRACE_WORDS])

@@ -27,7 +27,7 @@ from rvhv.hv.scheduler import SLICE_STEPS, RoundRobin, Scheduler
 from rvhv.hv.setup import host_guests
 from rvhv.hv.sizes import PAGE, MemoryShort, memory_size, show_size, whole
 from rvhv.hv.stopped import GuestStopped
-from rvhv.hv.trace import Trace
+from rvhv.hv.trace import Record, Trace
 from rvhv.hv.vcpu import Clock
 from rvhv.hv.vm import VM
 from rvhv.jit.engine import chosen_tier, close_engine
@@ -308,6 +308,10 @@ class Hypervisor:
         if self._current is not None:
             self._drain(self._current)
         return self._trace
+
+    def last_exits(self) -> list[Record]:
+        """The last exits of all VMs, oldest first."""
+        return self._trace.recent(self.hart.waiting_trace)
 
     def trace_hash(self) -> str:
         """SHA-256 over every exit of every VM so far, 64 hex digits: the same for the same run anywhere."""

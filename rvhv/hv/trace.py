@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from rvhv.cpu.state import TRACE_WORDS
@@ -90,12 +90,13 @@ class Trace:
         """What exits of a VM and cause were charged beyond the cost of an exit."""
         return self._moved.get((number, scause), Moved())
 
-    def recent(self, most: int = KEPT) -> list[Record]:
-        """The last exits, oldest first."""
-        return list(self._records())[-most:] if most > 0 else []
+    def recent(self, waiting: bytes = b"") -> list[Record]:
+        """The last exits, KEPT at most, oldest first; `waiting`: records that were not taken yet."""
+        return list(_unpacked((*self._recent, waiting)))[-KEPT:]
 
-    def _records(self) -> Iterator[Record]:
-        for records in self._recent:
-            words = array("Q", records)
-            for i in range(0, len(words), TRACE_WORDS):
-                yield Record(*words[i : i + TRACE_WORDS])
+
+def _unpacked(chunks: Iterable[bytes]) -> Iterator[Record]:
+    for records in chunks:
+        words = array("Q", records)
+        for i in range(0, len(words), TRACE_WORDS):
+            yield Record(*words[i : i + TRACE_WORDS])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rvhv.core.registry import ISA
-from rvhv.cpu.state import SLOT, TRACE_WORDS
+from rvhv.cpu.state import TRACE_WORDS
 from rvhv.debug.look.code import disassembler, word_at
 from rvhv.debug.look.meanings import cause_name
 from rvhv.debug.look.places import symbol
@@ -148,7 +148,7 @@ def log(target: Target, count: int = KEPT, context: Context | None = None) -> Ex
 def records(target: Target) -> list[Record]:
     """Oldest first; `vm` is the context's number."""
     if target.hv is not None:
-        return target.hv.trace.recent()
+        return target.hv.last_exits()
     found = []
     for context in target.contexts:
         assert isinstance(context, HartContext)
@@ -158,9 +158,7 @@ def records(target: Target) -> list[Record]:
 
 def trap_ring(context: HartContext) -> list[Record]:
     """What a bare hart has put into its trace ring since it was last emptied."""
-    state = context.hart.state
-    base = state[SLOT["trace_base"]]
-    words = array("Q", bytes(state[base : base + state[SLOT["trace_head"]] * TRACE_WORDS]))
+    words = array("Q", context.hart.waiting_trace)
     starts = range(0, len(words), TRACE_WORDS)
     return [Record(context.number, *words[i + 1 : i + TRACE_WORDS]) for i in starts]
 

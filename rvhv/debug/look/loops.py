@@ -32,6 +32,7 @@ class Stuck:
     kind: str
     context: str
     text: str
+    rule: str = ""  # of a trap loop: "vector" where the handler itself cannot be executed
 
     def lines(self) -> list[Line]:
         return paragraph(f"{self.context}: {self.text}", "bad" if self.kind != "spin" else "warn")
@@ -46,19 +47,29 @@ def stuck(context: Context) -> Stuck | None:
     for kind, look in (("trap loop", _trap_loop), ("asleep", _asleep), ("spin", _spin)):
         text = look(context, now)
         if text:
-            return Stuck(kind, context.name, text)
+            return Stuck(kind, context.name, text, "vector" if kind == "trap loop" and _at_vector(context, now) else "")
     return None
+
+
+def _at_vector(context: Context, now: Saved) -> bool:
+    prefix = _prefix(context)
+    return now[f"{prefix}epc"] == now[f"{prefix}tvec"] & ~3
+
+
+def _prefix(context: Context) -> str:
+    """The first letters of the CSRs of the mode whose handler runs."""
+    return {"M": "m", "S": "s"}.get(context.mode, "vs")
 
 
 def _trap_loop(context: Context, now: Saved) -> str:
     count = now["traps_in_a_row"]
     if count < FEWEST_TRAPS:
         return ""
-    prefix = {"M": "m", "S": "s"}.get(context.mode, "vs")
+    prefix = _prefix(context)
     cause, vector, epc = now[f"{prefix}cause"], now[f"{prefix}tvec"] & ~3, now[f"{prefix}epc"]
     end = f"; at {TRAP_LOOP_LIMIT:,} it is stopped" if count < TRAP_LOOP_LIMIT and isinstance(context, VmContext) else ""
     where = place(context, epc)
-    if epc == vector:
+    if _at_vector(context, now):
         what = f"the first instruction of its own handler ({prefix}tvec={vector:#x}) traps: {cause_name(cause)}"
         hint = f"nothing can be executed at {prefix}tvec: it was not set, is not mapped, or is not executable in this mode"
     else:

@@ -92,7 +92,7 @@ def _from_csrs(context: Context, now: Saved, prefix: str) -> Taken | None:
         prv, gpa, tinst = now.field("vsstatus", "SPP"), 0, 0
     if isinstance(context, VmContext) and is_exit:
         # what handles an exit moves sepc on: the trace has the instruction's
-        mine = [r for r in context.vm.hv.trace.recent() if r.vm == context.number]
+        mine = [r for r in context.vm.hv.last_exits() if r.vm == context.number]
         if not mine:
             return None
         cause, pc, steps = mine[-1].cause, mine[-1].pc, mine[-1].steps
@@ -107,9 +107,14 @@ def _from_csrs(context: Context, now: Saved, prefix: str) -> Taken | None:
     return trap
 
 
+def handler_runs(context: Context) -> bool:
+    """Whether the context is in the handler of a trap to the mode that it is in, or in what that called."""
+    return any(frame.trap for frame in unwind(context, FEW_FRAMES)[0])
+
+
 def _prv_of(context: Context, now: Saved, pc: int, prv: int, virtual: bool) -> int:
     """The mode that executed at pc: SPP is U again once the handler has returned, but a page belongs to one of the two modes.
-    `prv` where the tables do not tell."""
+    `prv` where the tables do not tell and the handler runs."""
     allowed = [
         mode
         for mode in (Prv.U, Prv.S)
@@ -117,7 +122,8 @@ def _prv_of(context: Context, now: Saved, pc: int, prv: int, virtual: bool) -> i
     ]
     if len(allowed) == 1:
         return allowed[0]
-    return Prv.S if prv == Prv.U and now["prv"] == Prv.S and bool(now["v"]) == virtual else prv
+    returned = prv == Prv.U and now["prv"] == Prv.S and bool(now["v"]) == virtual and not handler_runs(context)
+    return Prv.S if returned else prv
 
 
 def with_mode(now: Saved, prv: int, virtual: bool) -> Saved:
@@ -141,7 +147,7 @@ def latest(context: Context, found: dict[str, Taken], hint: str | None) -> str:
         if ended_well or (context.alive and context.vm.vcpu.asleep):
             return "s"
     mode = {"M": "m", "S": "s"}.get(context.mode, "vs")
-    if mode in found and any(frame.trap for frame in unwind(context, FEW_FRAMES)[0]):
+    if mode in found and handler_runs(context):
         return mode  # its handler runs
     if isinstance(context, HartContext):
         for record in reversed(trap_ring(context)):

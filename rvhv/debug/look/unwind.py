@@ -258,7 +258,7 @@ def _trap_left(context: Context, pc: int, values: Values) -> tuple[int, Values, 
         return None
     now = save(context)
     vector = now[f"{prefix}tvec"] & ~3
-    if not vector or not _same_code(context, vector, pc):
+    if not vector or not (pc == vector or _same_code(context, vector, pc)):
         return None
     epc, what = now[f"{prefix}epc"], cause_name(now[f"{prefix}cause"])
     came_from = now.field({"m": "mstatus", "s": "sstatus", "vs": "vsstatus"}[prefix], "MPP" if prefix == "m" else "SPP")

@@ -63,13 +63,14 @@ class Why:
     others: tuple[str, ...]
 
     def lines(self) -> list[Line]:
-        rows = paragraph(self.text)
+        first = self.stuck is not None and self.stuck.kind != "spin"
+        stuck_lines = self.stuck.lines() if self.stuck is not None else []
+        rows = [*(stuck_lines if first else []), *paragraph(self.text)]
         if self.usually:
             rows += paragraph(f"Usually: {self.usually}.", "warn", hanging="  ")
         if self.source:
             rows += paragraph(f"Rule: {self.source}", "dim", hanging="  ")
-        if self.stuck is not None:
-            rows += self.stuck.lines()
+        rows += [] if first else stuck_lines
         if self.others:
             rows.append([("dim", f"Also: {', '.join(self.others)}")])
         return rows
@@ -124,6 +125,8 @@ def why(context: Context, hint: str | None = None) -> Why:
     names = {"s": "exit", "vs": "fault"} if isinstance(context, VmContext) else {}
     others = tuple(f"why {names.get(p, p)} ({_short(other)})" for p, other in found.items() if p != chosen)
     usually = usual(cause.kind, cause.rule)
+    if still is not None and still.kind != "spin":
+        usually = usual("loop", still.rule) if still.kind == "trap loop" else ""
     return Why(
         context.name, trap, name, instruction, where, text, cause.kind, cause.rule, cause.source, usually, cause.walk, still,
         others,
@@ -211,7 +214,7 @@ def _page_fault(context: Context, trap: Taken, access: str) -> Cause:
     if fault is None or fault.gpa is not None:
         says: tuple[str, ...] = (
             _touched(trap, access),
-            "the first stage's tables allow that by now: they were changed after the fault",
+            "the first stage's tables allow that now: they were changed since",
         )
         return Cause("page", "fine", says, "norm:sfence_vma_implicit_access", walk)
     stage = {"S": "translation", "VS": "the VS-stage (the guest's own tables)"}.get(fault.stage or "", "translation")
@@ -274,6 +277,10 @@ def _access_fault(context: Context, trap: Taken, access: str) -> Cause:
         if found is not None:
             says = f"{found[0].name} refused it: a register of a device takes only accesses of its own width, aligned"
             return Cause("access", "device", (what, says), "", walk)
+        memory = context.target.memory
+        if walk.spa is not None and not memory.base <= walk.spa < memory.base + memory.size:
+            text = f"that is h:{walk.spa:#x}, and nothing answers there: it is neither RAM nor a device"
+            return Cause("access", "pma", (what, text), "", walk)
         return Cause("access", "", (what, "nothing refuses it by now: what did has changed since"), "", walk)
     if fault.gpa is not None:
         found = context.bus.find(fault.gpa, 1)
