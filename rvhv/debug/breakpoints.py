@@ -51,6 +51,7 @@ class Breakpoints:
         self._entries: dict[int, Breakpoint] = {}
         self._numbers = 0
         self._events: list[Event] = []
+        self._seen: tuple[Context, int, int] | None = None  # whose instruction, before which the last run ended, and when
         self._told: set[int] = set()  # whose problem was told
         self._chained: Callable[[VmExit], None] | None = None  # who else looks at exits
 
@@ -227,16 +228,16 @@ class Breakpoints:
     # what can be done to them
 
     def __iter__(self) -> Iterator[Breakpoint]:
-        return iter(list(self._entries.values()))
+        return iter([one for one in self._entries.values() if one.number > 0])
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(list(iter(self)))
 
     def __getitem__(self, number: int) -> Breakpoint:
         """Raises DebugError for a number that nothing has."""
         found = self._entries.get(number)
         if found is None:
-            have = ", ".join(map(str, self._entries)) or "none"
+            have = ", ".join(str(one.number) for one in self) or "none"
             raise DebugError(f"there is no breakpoint {number}; there are: {have}")
         return found
 
@@ -275,9 +276,25 @@ class Breakpoints:
 
     # what stops the target
 
-    def run(self, steps: int | None = None, *, own: Callable[[Halt], bool] | None = None) -> Outcome:
-        """Run until a breakpoint counts, for at most `steps` steps. `own`: of stops that are nobody's here (who steps has some),
-        whether they end the run; None: all do. Ctrl-C ends it as an interrupt does."""
+    def run(self, steps: int | None = None) -> Outcome:
+        """Run until a breakpoint counts, for at most `steps` steps. Ctrl-C ends it as an interrupt does.
+
+        Arriving at a breakpoint counts once: where a run ends before the instruction for another reason, it counts then, and
+        the next run goes past it.
+        """
+        outcome = self._run(steps)
+        context = outcome.halt.context
+        if outcome.breakpoint is None and context.alive and outcome.halt.stop is None and not self._was_seen(context):
+            notes = list(outcome.notes)
+            counted = self._count(self._met_at(context), notes)
+            outcome = Outcome(outcome.halt, counted, notes=tuple(notes))
+        self._seen = context, context.pc, context.steps
+        return outcome
+
+    def _was_seen(self, context: Context) -> bool:
+        return self._seen == (context, context.pc, context.steps)
+
+    def _run(self, steps: int | None) -> Outcome:
         end = None if steps is None else self.target.steps + steps
         notes: list[str] = []
         while True:
@@ -289,7 +306,7 @@ class Breakpoints:
                 return Outcome(Halt(Ended.INTERRUPTED, self.target.current), notes=tuple(notes))
             if counted is not None:
                 return Outcome(halt, counted, self._event_of(counted), tuple(notes))
-            if halt.ended is Ended.STOP and self._foreign(halt) and (own is None or own(halt)):
+            if halt.ended is Ended.STOP and self._foreign(halt):
                 return Outcome(halt, notes=tuple(notes))
             if end is not None and self.target.steps >= end and halt.ended in (Ended.STOP, Ended.INTERRUPTED):
                 return Outcome(Halt(Ended.BUDGET, halt.context), notes=tuple(notes))
@@ -307,8 +324,13 @@ class Breakpoints:
 
     def decide(self, halt: Halt, notes: list[str] | None = None) -> Breakpoint | None:
         """Count the halt for each breakpoint that it is for; the first of them that does not ignore it."""
+        if halt.stop is not None and halt.stop.access == Access.EXECUTE and self._was_seen(halt.context):
+            return None
+        return self._count(self._met(halt), notes)
+
+    def _count(self, met: list[tuple[Breakpoint, str]], notes: list[str] | None) -> Breakpoint | None:
         counted = None
-        for one, problem in self._met(halt):
+        for one, problem in met:
             one.hits += 1
             one.problem = problem
             if problem and one.number not in self._told:
@@ -323,6 +345,22 @@ class Breakpoints:
             if one.temporary:
                 self.remove(one.number)
         return counted
+
+    @contextmanager
+    def own(self, *aims: Aim, test: Callable[[Context], bool] | None = None) -> Iterator[None]:
+        """Meanwhile the debugger's own ones stop the target too, where `test` is true. Raises ConfigError."""
+        made = []
+        try:
+            for aim in aims:
+                self.armed.add(aim.wanted())
+                number = min(0, *self._entries, 0) - 1
+                self._entries[number] = Breakpoint(number, "", "", aim, "", test=test)
+                made.append(number)
+            self._observe()
+            yield
+        finally:
+            for number in made:
+                self.remove(number)
 
     @contextmanager
     def off(self) -> Iterator[None]:
@@ -351,15 +389,29 @@ class Breakpoints:
                 if event is None:
                     continue
                 context = event.context
-            problem = ""
-            if one.condition is not None:
-                try:
-                    if not one.condition.true(context):
-                        continue
-                except DebugError as error:
-                    problem = str(error)
-            met.append((one, problem))
+            if (problem := self._problem(one, context)) is not None:
+                met.append((one, problem))
         return met
+
+    def _met_at(self, context: Context) -> list[tuple[Breakpoint, str]]:
+        """The breakpoints that a context would stop for before its next instruction."""
+        met = []
+        for one in self._entries.values():
+            aim = one.aim
+            if one.enabled and isinstance(aim, CodeAim) and context.pc in aim.places and aim.means(context):
+                if (problem := self._problem(one, context)) is not None:
+                    met.append((one, problem))
+        return met
+
+    @staticmethod
+    def _problem(one: Breakpoint, context: Context) -> str | None:
+        """None when its condition is false; else what is wrong with that, or nothing."""
+        try:
+            if one.test is not None and not one.test(context):
+                return None
+            return None if one.condition is not None and not one.condition.true(context) else ""
+        except DebugError as error:
+            return str(error)
 
     def _event_of(self, one: Breakpoint) -> Event | None:
         """What was seen in the run that has just ended, and is what the breakpoint is for."""

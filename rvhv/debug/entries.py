@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,8 @@ from rvhv.debug.view import Line
 
 @dataclass
 class Breakpoint:
-    """One of them, as a person made it with `command` ("break", "watch", "catch exit", ...) and `what`."""
+    """One of them, as a person made it with `command` ("break", "watch", "catch exit", ...) and `what`. Those with numbers
+    below 0 are the debugger's own, for one run, and nobody sees them."""
 
     number: int
     command: str
@@ -29,6 +31,7 @@ class Breakpoint:
     temporary: bool = False
     enabled: bool = True
     hits: int = 0
+    test: Callable[[Context], bool] | None = None  # of the debugger's own: whether it counts
     problem: str = ""  # why its condition could not be evaluated when it was met
 
     def json(self) -> Any:

@@ -53,6 +53,16 @@ def line_range(context: Context, address: int) -> tuple[int, int] | None:
     return None
 
 
+def starts_line(context: Context, address: int) -> bool:
+    """Whether a statement of a source line begins at an instruction."""
+    for image in context.images:
+        lines = SourceLines(image)
+        found = lines.at(address)
+        if found is not None and found[1]:
+            return address in lines.statements(*found)
+    return False
+
+
 def _current_file(context: Context) -> str:
     found = source_of(context, context.pc)
     if found is None:

@@ -70,6 +70,10 @@ class SourceLines:
         lines = self._table.lines
         return sorted({line for known in self.matching(file) for line in lines[known]})
 
+    def statements(self, file: str, line: int) -> list[int]:
+        """Where statements of a line of one of `files` begin."""
+        return self._table.lines.get(file, {}).get(line, [])
+
     def line_with_code(self, file: str, line: int) -> int | None:
         """The line itself or the next one behind it that has code; None when there is none."""
         lines = self._table.lines
