@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from rvhv.core.stop_table import Access
 from rvhv.debug.entries import Outcome
 from rvhv.debug.look.code import text_of, word_at
 from rvhv.debug.look.places import source, symbol
@@ -81,7 +82,9 @@ class Arrival:
         self.breakpoint = outcome.breakpoint.number if outcome.breakpoint is not None else None
         self.why = REASONS[self.ended] or why
         if outcome.breakpoint is not None:
-            self.why = f"{outcome.breakpoint.command} {outcome.breakpoint.number}: {outcome.what()}"
+            self.why = f"{outcome.breakpoint.command} {outcome.breakpoint.number}"
+            if outcome.event is not None or outcome.halt.stop is None or outcome.halt.stop.access is not Access.EXECUTE:
+                self.why += f": {outcome.what()}"  # else where it is says everything
         self.place = Place.of(outcome.context)
         self.steps, self.virtual_ns, self.finished = target.steps, target.virtual_ns, target.finished
         self.ends = [Place.of(context) for context in target.contexts if not context.alive]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rvhv.debug import commands
@@ -39,7 +40,8 @@ class Session:
         self.target = as_target(what, images)
         if not self.target.contexts:
             raise ConfigError("a hypervisor without a VM has nothing to debug: create one")
-        self.context: Context = self.target.current  # who is looked at: `vm NAME` changes it, and whoever a run ends with is it
+        self.context: Context = self.target.current  # who is looked at and stepped
+        self._chosen = False  # by a person: it stays who is looked at until another stops for a breakpoint
         self.on_console: Callable[[Context, bytes], None] = lambda context, data: None
         self.notes: list[str] = []  # what else is to be said after a command; whoever shows answers takes them
         self.halted: Ended | None = None  # how the last run ended
@@ -89,16 +91,21 @@ class Session:
         return self.arrived(self._came(step(Stepper(self.breakpoints), self.context)))
 
     def _came(self, outcome: Outcome) -> Outcome:
-        self.context, self.halted = outcome.context, outcome.halt.ended
+        """Look at whom it is about."""
+        self.halted = outcome.halt.ended
         self.notes += outcome.notes
+        if outcome.breakpoint is None and outcome.halt.ended is not Ended.STOP and self._chosen and self.context.alive:
+            return replace(outcome, halt=replace(outcome.halt, context=self.context))
+        self.choose(outcome.context, by_hand=self._chosen and outcome.context is self.context)
         return outcome
 
     def travel(self, journey: Callable[[History], Why], context: Context | None = None) -> Halt:
         """Be at another time; `context`: who is looked at then, else who ran last."""
         self._look_back()
         halt = self.target.travel(self.history, journey)
-        self.context, self.halted = context or halt.context, halt.ended
-        return Halt(halt.ended, self.context)
+        if context is not None:
+            halt = replace(halt, context=context)
+        return self._came(Outcome(halt)).halt
 
     def reverse_continue(self) -> Outcome:
         """Be at the last moment before now at which a breakpoint counted, whatever it is to ignore; without one, at the start."""
@@ -199,6 +206,10 @@ class Session:
     def kind(self) -> str:
         """What a context is called: "VM" or "hart"."""
         return "VM" if self.target.hv is not None else "hart"
+
+    def choose(self, context: Context, *, by_hand: bool = True) -> None:
+        """Look at this one; `by_hand`: also after runs that end with another, unless that is for a breakpoint."""
+        self.context, self._chosen = context, by_hand
 
     # what completion asks for
 

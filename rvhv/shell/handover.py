@@ -37,7 +37,7 @@ def hand_over(session: Session, context: Context, screen: Screen) -> Arrival | N
                 elif outcome.breakpoint is not None or outcome.halt.ended not in (Ended.BUDGET, Ended.INTERRUPTED):
                     return session.arrived(outcome)
     finally:
-        session.context = context
+        session.choose(context)
         session.calm()
         screen.bring_forward(None)
     return None

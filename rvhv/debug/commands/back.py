@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from rvhv.debug import travel
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from rvhv.debug.session import Session
     from rvhv.debug.view import View
 
+_NAME = re.compile(r"[A-Za-z_][\w-]*")
 START, END = "start", "end"
 
 
@@ -129,7 +131,7 @@ def bookmark(session: Session, arguments: Arguments) -> View:
         history.forget_bookmark(name)
     elif arguments.text:
         name = arguments.word("NAME")
-        if number(name) is not None or name in (START, END) or not name.replace("-", "_").isidentifier():
+        if number(name) is not None or name in (START, END) or not _NAME.fullmatch(name):
             raise arguments.wrong("a NAME is letters, digits and -, and none that goto understands already")
         history.bookmark(name)
         return Text(f"{name} is step {history.now.steps:,}")

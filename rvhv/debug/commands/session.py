@@ -44,7 +44,7 @@ def help_(session: Session, arguments: Arguments) -> View:
 )
 def vm(session: Session, arguments: Arguments) -> View:
     if arguments.text:
-        session.context = session.named(arguments.word("name"))
+        session.choose(session.named(arguments.word("name")))
     return session.where()
 
 

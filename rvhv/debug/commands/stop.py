@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from rvhv.debug.session import Session
     from rvhv.debug.view import View
 
-WATCH_DETAILS = "It stops before the instruction that is about to do it. Addresses are virtual unless they say g: (guest physical) or \
-h: (host physical); length=BYTES, or as many as is read, or 8."
+WATCH_DETAILS = """It stops before the instruction that is about to do it. Addresses are virtual unless they say g: (guest
+physical) or h: (host physical); length=BYTES, or as many as is read, or 8."""
 OPTIONS = "[vm=NAME] [ignore=COUNT] [if CONDITION]"
 
 

@@ -45,6 +45,7 @@ def why(session: Session, arguments: Arguments) -> View:
 )
 def exits(session: Session, arguments: Arguments) -> View:
     from rvhv.debug.look import exits as look
+    from rvhv.hv.trace import KEPT
 
     name = arguments.option("vm")
     context = session.named(name) if name is not None else None
@@ -53,4 +54,4 @@ def exits(session: Session, arguments: Arguments) -> View:
         if context is not None:
             raise arguments.wrong("vm= is for --log")
         return look.exits(session.target)
-    return look.log(session.target, arguments.count(look.KEPT), context)
+    return look.log(session.target, arguments.count(KEPT), context)
