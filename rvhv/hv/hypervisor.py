@@ -400,7 +400,7 @@ class Hypervisor:
                         self._handled = exits.build(vm)
                     handlers.get(state[r.SCAUSE], unexpected)(vm)
                     if moved.cost:
-                        self._trace.charge(vm.number, state[r.SCAUSE], moved.cost)
+                        self._trace.charge(vm.number, state[r.SCAUSE], state[r.HTVAL] >> 10, moved.cost)
                         end -= moved.cost
                         state[r.CLOCK] += moved.cost
                         moved.cost = 0
@@ -423,6 +423,7 @@ class Hypervisor:
         """Take the ring's records, all of them the current VM's."""
         if records := self.hart.drain_trace():
             self._trace.append(vm.number, records)
+            self._trace.count_faults(vm.number, records, vm.ram_range)
 
     def _begin_slice(self) -> VM | None:
         """Put the VM that the scheduler picks on the hart; None when every VM has stopped, or all wait and were interrupted."""

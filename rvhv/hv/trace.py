@@ -8,9 +8,13 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from rvhv.core.registry import ISA
 from rvhv.cpu.state import TRACE_WORDS
 
 KEPT = 1000  # of the last records, at least
+GUEST_PAGE_FAULTS = frozenset(cause.code for cause in ISA.causes.values() if cause.guest_page_fault)
+MOST_PAGES = 256  # outside RAM, of one VM and cause, that are counted one by one
+IN_RAM, ELSEWHERE = -1, -2  # for a page number: RAM, and pages beyond MOST_PAGES
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,8 @@ class Trace:
         self._all = hashlib.sha256()
         self._own: dict[int, hashlib._Hash] = {}
         self._counts: dict[int, Counter[int]] = {}
-        self._moved: dict[tuple[int, int], Moved] = {}
+        self._faults: dict[int, Counter[tuple[int, int]]] = {}
+        self._moved: dict[tuple[int, int, int], Moved] = {}
         self._recent: deque[bytes] = deque()
         self._recent_bytes = 0
 
@@ -59,6 +64,7 @@ class Trace:
         self._all.update(f"{number} {name}\n".encode())
         self._own[number] = hashlib.sha256()
         self._counts[number] = Counter()
+        self._faults[number] = Counter()
 
     def append(self, number: int, records: bytes) -> None:
         """Take records of one VM (each: its number, scause, sepc, gpa, its own steps; uint64, oldest first)."""
@@ -82,13 +88,32 @@ class Trace:
         """Exits of a VM by scause."""
         return self._counts[number]
 
-    def charge(self, number: int, scause: int, cost: int) -> None:
-        """An exit of this cause was charged `cost` steps for what devices moved."""
-        self._moved.setdefault((number, scause), Moved()).add(cost)
+    def count_faults(self, number: int, records: bytes, ram: range) -> None:
+        """Count the guest-page faults among records of a VM whose RAM is at these gpas."""
+        codes = records[8 :: 8 * TRACE_WORDS]
+        if not any(code in codes for code in GUEST_PAGE_FAULTS):
+            return
+        words = array("Q", records)
+        faults = self._faults[number]
+        for cause, gpa in zip(words[1::TRACE_WORDS], words[3::TRACE_WORDS], strict=True):
+            if cause in GUEST_PAGE_FAULTS:
+                key = cause, IN_RAM if gpa in ram else gpa >> 12
+                faults[key if key in faults or len(faults) < MOST_PAGES else (cause, ELSEWHERE)] += 1
 
-    def moved(self, number: int, scause: int) -> Moved:
-        """What exits of a VM and cause were charged beyond the cost of an exit."""
-        return self._moved.get((number, scause), Moved())
+    def faults(self, number: int, scause: int) -> dict[int, int]:
+        """Guest-page faults of a VM and cause by the number of the page, or IN_RAM or ELSEWHERE."""
+        return {page: count for (cause, page), count in self._faults[number].items() if cause == scause}
+
+    def charge(self, number: int, scause: int, page: int, cost: int) -> None:
+        """An exit of this cause (of a guest-page fault: at this page) was charged `cost` steps for what devices moved."""
+        key = number, scause, page if scause in GUEST_PAGE_FAULTS else IN_RAM
+        if key not in self._moved and len(self._moved) >= MOST_PAGES:
+            key = number, scause, ELSEWHERE
+        self._moved.setdefault(key, Moved()).add(cost)
+
+    def moved(self, number: int, scause: int, page: int = IN_RAM) -> Moved:
+        """What exits of a VM, cause and page were charged beyond the cost of an exit."""
+        return self._moved.get((number, scause, page), Moved())
 
     def recent(self, waiting: bytes = b"") -> list[Record]:
         """The last exits, KEPT at most, oldest first; `waiting`: records that were not taken yet."""

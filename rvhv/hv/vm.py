@@ -128,6 +128,11 @@ class VM:
             self.disk.close()
 
     @property
+    def ram_range(self) -> range:
+        """The gpas of its RAM."""
+        return range(BOARD.ram_base, BOARD.ram_base + self.memory_size)
+
+    @property
     def bound(self) -> Bound:
         """What keeps a breakpoint or watchpoint (`Hypervisor.stops`) to this VM."""
         return Bound(Modes.VU | Modes.VS, self.vcpu.state[SLOT["hgatp"]])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from rvhv.debug.look.places import source, symbol
+from rvhv.debug.look.places import source
 from rvhv.debug.look.table import hexadecimal
 from rvhv.debug.look.unwind import Frame, unwind
 from rvhv.debug.target import Context
@@ -58,8 +58,16 @@ class Backtrace:
 def backtrace(context: Context, most: int = MOST) -> Backtrace:
     """The calls that lead to pc, at most `most`."""
     frames, ended = unwind(context, max(1, most))
-    places = tuple((symbol(context, f.pc), source(context, f.call)) for f in frames)
+    places = tuple((_name(context, f), source(context, f.call)) for f in frames)
     return Backtrace(context.name, tuple(frames), places, ended)
+
+
+def _name(context: Context, frame: Frame) -> str:
+    """The function that made the call, even where the call was its last instruction."""
+    nearest = context.symbols.nearest(frame.call)
+    if nearest is None:
+        return ""
+    return f"{nearest[1]}+{frame.pc - nearest[0]:#x}" if frame.pc > nearest[0] else nearest[1]
 
 
 def frames_of(context: Context) -> tuple[Frame, ...]:

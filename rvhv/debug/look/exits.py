@@ -16,9 +16,8 @@ from rvhv.debug.target import Context, HartContext, Target, VmContext
 from rvhv.debug.view import Line, vm_style
 from rvhv.errors import DebugError
 from rvhv.hv.hypervisor import EXIT_COST
-from rvhv.hv.trace import KEPT, Record
+from rvhv.hv.trace import ELSEWHERE, GUEST_PAGE_FAULTS, IN_RAM, KEPT, Moved, Record
 
-GUEST_PAGE_FAULTS = frozenset(cause.code for cause in ISA.causes.values() if cause.guest_page_fault)
 VIRTUAL_INSTRUCTION = ISA.causes["virtual_instruction"].code
 
 
@@ -73,18 +72,46 @@ def exits(target: Target) -> Exits:
         raise DebugError("there is no hypervisor here to exit to: exits --log lists the traps of the bare machine's harts")
     trace, total = hv.trace, max(1, hv.virtual_ns)
     rows = []
-    for vm in hv.vms:
-        for cause, count in trace.counts(vm.number).items():
-            moved = trace.moved(vm.number, cause)
-            cost = count * EXIT_COST + moved.total
-            least = EXIT_COST + (moved.least if moved.exits == count else 0)
-            share = cost / total
-            rows.append(
-                ExitRow(
-                    vm.number, vm.name, cause, cause_name(cause), count, share, least, cost / count, EXIT_COST + moved.most
-                )
-            )  # fmt: skip
-    return Exits(tuple(sorted(rows, key=lambda row: (row.vm, -row.count, row.cause))))
+    for context in target.contexts:
+        assert isinstance(context, VmContext)
+        number = context.number
+        for cause, count in trace.counts(number).items():
+            parts: dict[str, _Part] = {"": _Part(count, [trace.moved(number, cause)])}
+            if cause in GUEST_PAGE_FAULTS:
+                parts = {}
+                for page, some in trace.faults(number, cause).items():
+                    part = parts.setdefault(_at_page(context, page), _Part(0, []))
+                    part.count += some
+                    part.moved.append(trace.moved(number, cause, page))
+            rows += [_row(context, cause, what, part, total) for what, part in parts.items()]
+    return Exits(tuple(sorted(rows, key=lambda row: (row.vm, -row.count, row.reason))))
+
+
+@dataclass
+class _Part:
+    """Exits of one kind, and what they were charged for what devices moved."""
+
+    count: int
+    moved: list[Moved]
+
+
+def _row(context: VmContext, cause: int, what: str, part: _Part, total: int) -> ExitRow:
+    moved = [one for one in part.moved if one.exits]
+    cost = part.count * EXIT_COST + sum(one.total for one in moved)
+    all_moved = sum(one.exits for one in moved) == part.count
+    least = EXIT_COST + (min((one.least for one in moved), default=0) if all_moved else 0)
+    most = EXIT_COST + max((one.most for one in moved), default=0)
+    reason = cause_name(cause) + (f": {what}" if what else "")
+    return ExitRow(context.number, context.name, cause, reason, part.count, cost / total, least, cost / part.count, most)
+
+
+def _at_page(context: VmContext, page: int) -> str:
+    if page == IN_RAM:
+        return "RAM, first touch"
+    if page == ELSEWHERE:
+        return "elsewhere"
+    found = next((d for d in context.bus.devices if d.base < (page + 1) << 12 and page << 12 < d.base + d.size), None)
+    return found.name if found is not None else "nothing there"
 
 
 @dataclass(frozen=True)

@@ -61,12 +61,13 @@ def unwind(context: Context, most: int) -> tuple[list[Frame], str]:
     values: Values = {n: now[f"x{n}"] for n in range(1, 32)}
     frames: list[Frame] = []
     pc, how, trap = context.pc, "", ""
-    met: set[tuple[int, int | None]] = set()
+    met: set[tuple[int, int | None, bool]] = set()
     while len(frames) < most:
-        if (pc, values.get(SP)) in met:
+        key = pc, values.get(SP), how == ""  # a function may end with a call, and its return address be the one called
+        if key in met:
             frames.append(Frame(pc, values.get(SP), None, how, trap))
             return frames, "this frame was met before: the stack is damaged, or the code saves nothing"
-        met.add((pc, values.get(SP)))
+        met.add(key)
         inner = how in ("", "trap")
         left = _trap_left(context, pc if inner else pc - 1, values)
         if left is not None:
@@ -123,8 +124,10 @@ def _rules(context: Context, pc: int, values: Values, inner: bool) -> tuple[_Rul
         if rules is not None and rules.register in values:
             return rules, "cfi"
     rules = _by_prologue(context, pc)
-    if rules is not None and (inner or RA in rules.saved):
+    if rules is not None and (RA in rules.saved or inner and rules.offset):
         return rules, "prologue"
+    if rules is not None and inner and values.get(RA):
+        return rules, "ra"
     rules = _by_frame_pointer(context, values)
     if rules is not None:
         return rules, "frame pointer"
@@ -190,7 +193,7 @@ def _call_frames(image: Image) -> tuple[list[int], list[tuple[int, Any]]]:
 
 
 def _by_prologue(context: Context, pc: int) -> _Rules | None:
-    """What the instructions from the function's symbol to pc did to sp, and where they saved registers."""
+    """What the instructions from the function's symbol to pc did to sp, and where they saved registers; None where ra is lost."""
     nearest = context.symbols.nearest(pc)
     if nearest is None:
         return None
@@ -216,9 +219,11 @@ def _by_prologue(context: Context, pc: int) -> _Rules | None:
                 saved = {}
         elif insn.name == "sd" and fields["rs1"] == SP and fields["rs2"] in (RA, *PRESERVED) and size:
             saved.setdefault(fields["rs2"], signed(fields["imm"]) - size)
+        elif insn.jumps and fields.get("rd") == RA and RA not in saved:
+            return None  # a call
         elif insn.jumps:
             break  # the frame is made before the first branch, or not at all
-    return _Rules(SP, size, saved) if size else None
+    return _Rules(SP, size, saved)
 
 
 def _by_frame_pointer(context: Context, values: Values) -> _Rules | None:
