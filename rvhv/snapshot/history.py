@@ -1,4 +1,4 @@
-"""Going back in time: a machine's run is remembered at moments, and any other moment is reached by running again from the one before.
+"""Going back in time: a machine is remembered now and then, and any other moment is reached by running again from the one before.
 
 A run is a function of its inputs, so what is remembered now and then (the Python objects, `memento`, and the pages that changed,
 `pages`), together with what came from outside (what was typed, what the user changed), is enough for every step in between.
@@ -78,9 +78,9 @@ class Bookmark:
 
 
 class History:
-    """The history of a Hypervisor or a Machine from now on. `limit`: bytes that it may hold; `say` gets a sentence when something is
-    lost. Disks keep what guests write in memory from now on. VMs are created before. Raises SnapshotError for a machine whose
-    run depends on more than its inputs.
+    """The history of a Hypervisor or a Machine from now on. `limit`: bytes that it may hold; `say` gets a sentence when something
+    is lost. Disks keep what guests write in memory from now on. VMs are created before. Raises SnapshotError for a machine
+    whose run depends on more than its inputs.
     """
 
     def __init__(
@@ -101,16 +101,16 @@ class History:
         self._waiting: list[tuple[Callable[[], object], str]] = []  # came while something ran
         self._running = self._asked = self._pressed = False
         self._told_short = False
+        self._since: set[int] = set()  # frames stored to since `_head`, as far as it was looked
+        self._number = 0  # of the newest snapshot
+        self._furthest = self.now
         for disk in self.world.disks():
             disk.hold()
-        self.world.memory.track()
-        self.world.take_feeds(self._take_feed)
-        self._since: set[int] = set()  # frames stored to since `_head`, as far as it was looked
-        self._number = 0
         self.world.drain()
+        self._head = self._remember()  # what the present descends from
+        self.world.memory.track()
         self._pages.begin(0)
-        self._furthest = self.now
-        self._head = self._remember()
+        self.world.take_feeds(self._take_feed)
 
     def close(self) -> None:
         """Forget everything; the machine goes on without."""
@@ -187,7 +187,9 @@ class History:
 
     def back(self, steps: int = 1) -> Why:
         """Be so many steps earlier."""
-        return self.goto(max(self.world.steps - steps, 0) if steps <= self.world.steps - self.begins else -1)
+        if steps > self.world.steps - self.begins:
+            raise SnapshotError(f"{steps} steps back is before the history begins, at step {self.begins}")
+        return self.goto(self.world.steps - steps)
 
     def last_hit(self, hit: Callable[[], T | None]) -> tuple[Moment, T] | None:
         """Go back to the last moment before now at which a stop (or an interrupt of an observer) ended the run and `hit()` is not
@@ -346,9 +348,8 @@ class History:
     # forward
 
     def _forward(self, target: Moment | None, look: Callable[[], None] | None = None, applied: int | None = None) -> Why:
-        """Run to a moment (phase -1: when the step is reached), and let at most the first `applied` events happen. With `look` the
-        run goes on after stops, and it is called."""
-        world = self.world
+        """Run to a moment (phase -1: when the step is reached), and let at most the first `applied` events happen. With `look`
+        the run goes on after stops, and it is called."""
         while True:
             self._take_waiting()
             now = self.now
@@ -369,9 +370,9 @@ class History:
                 return Why.BUDGET
             bound = target if event is None or (target is not None and target < event.moment) else event.moment
             why = self._run_towards(bound, record=now >= self._furthest)
-            if why in (Why.STOPPED, Why.INTERRUPTED) and look is not None and not self._asked:
+            if why in (Why.STOPPED, Why.INTERRUPTED) and look is not None and not self.interrupted:
                 look()
-            elif why is Why.INTERRUPTED and self._asked:
+            elif why is Why.INTERRUPTED and self.interrupted:
                 continue
             elif why is not None and why is not Why.BUDGET:
                 return why
@@ -456,6 +457,8 @@ class History:
         memento = capture(self.world.root)
         for blob in memento.blobs:
             self._blobs.setdefault(id(blob), [len(blob), 0])[1] += 1
+        if self.snapshots:
+            self._seconds = max(self._seconds, self.snapshots[-1].seconds)  # it may have been faster the second time
         snapshot = Snapshot(self._number, self.now, self._applied, self._seconds, memento)
         self.snapshots.append(snapshot)
         return snapshot
@@ -475,7 +478,8 @@ class History:
             free = [i for i in range(1, len(snapshots) - 1) if not snapshots[i].pinned]
             if not free:
                 break
-            self._merge(min(free, key=lambda i: (snapshots[i + 1].seconds - snapshots[i - 1].seconds) / (now - snapshots[i].seconds)))
+            gaps = {i: snapshots[i + 1].seconds - snapshots[i - 1].seconds for i in free}
+            self._merge(min(free, key=lambda i: gaps[i] / (now - snapshots[i].seconds)))
         while len(snapshots) > 1 and self.size > self.limit:
             self._merge(0)
             gone = [mark.name for mark in self.bookmarks.values() if mark.moment < snapshots[0].moment]

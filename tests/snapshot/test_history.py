@@ -96,7 +96,25 @@ class Walk:
                     self.note()
 
 
-@pytest.mark.parametrize("tier", ["interp", "jit"])
+@pytest.mark.parametrize("clock", ["machine", "vm"])
+def test_hosted_guests_translated(tmp_path: Path, clock: str) -> None:
+    """Translating everything at once is slow: a short walk, and the interpreter goes the same way."""
+    hashes = []
+    for tier in ("jit", "interp"):
+        with hosted(tmp_path, tier, clock) as hv:
+            walk = Walk(hv)
+            walk.history.run(500_000)
+            walk.note()
+            rng = random.Random(clock)
+            for _ in range(8):
+                walk.do(rng, 700_000)
+            walk.history.goto(walk.history.furthest)
+            hashes.append((digest(hv), walk.history.now))
+            walk.history.close()
+    assert hashes[0] == hashes[1]
+
+
+@pytest.mark.parametrize("tier", ["interp", "auto"])
 @pytest.mark.parametrize("clock", ["machine", "vm"])
 def test_hosted_guests(tmp_path: Path, tier: str, clock: str) -> None:
     with hosted(tmp_path, tier, clock) as hv:
@@ -120,8 +138,10 @@ def test_hosted_guests(tmp_path: Path, tier: str, clock: str) -> None:
         assert again.trace_hash() == end  # recording changed nothing
 
 
-@pytest.mark.parametrize("tier", ["interp", "jit"])
-@pytest.mark.parametrize(("name", "harts"), [("smp", 2), ("smp", 4), ("monitor", 1)])
+@pytest.mark.parametrize(
+    ("name", "harts", "tier"),
+    [("smp", 2, "interp"), ("smp", 2, "jit"), ("smp", 4, "jit"), ("monitor", 1, "interp"), ("monitor", 1, "auto")],
+)
 def test_bare_machines(name: str, harts: int, tier: str) -> None:
     with bare(name, harts, tier) as machine:
         walk = Walk(machine)
@@ -190,7 +210,7 @@ def test_a_disk_goes_back_and_the_file_stays(tmp_path: Path) -> None:
         history.goto(0)
         assert not disk.closed
         history.run()
-        assert "powered off" in hv.vms[3].reason and b"SHA-256" in hv.vms[3].console.transcript or hv.vms[3].console.transcript
+        assert "powered off" in hv.vms[3].reason
         history.goto(1)
         disk.write_sectors(3, b"z" * 512)
         assert disk.read_sectors(2, 3)[512:1024] == b"z" * 512
@@ -224,6 +244,7 @@ def test_what_does_not_fit_is_said(tmp_path: Path) -> None:
         assert history.begins > 0 and "does not fit" in said[0] and len(said) == 1
         with pytest.raises(SnapshotError, match="before the history begins"):
             history.goto(0)
+        history._due = float("inf")  # no snapshot more: the next would move the beginning on
         here = digest(hv)
         now = history.now
         history.run(1000)
