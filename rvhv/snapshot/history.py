@@ -92,7 +92,7 @@ class History:
         self.bookmarks: dict[str, Bookmark] = {}
         self.events: list[Event] = []
         self.snapshots: list[Snapshot] = []
-        self.recording_seconds = 0.0  # spent on snapshots
+        self.recording_seconds = 0.0  # of the processor, spent on snapshots
         self._pages = Pages(self.world.memory)
         self._blobs: dict[int, list[int]] = {}  # id of a long bytes object -> [its length, mementos that hold it]
         self._applied = 0  # events before the present
@@ -368,8 +368,9 @@ class History:
                     continue
             if target is not None and now.steps == target.steps and now.phase >= target.phase:
                 return Why.BUDGET
-            bound = target if event is None or (target is not None and target < event.moment) else event.moment
-            why = self._run_towards(bound, record=now >= self._furthest)
+            record = now >= self._furthest
+            bounds = (target, None if event is None else event.moment, None if record else self._furthest)
+            why = self._run_towards(min((b for b in bounds if b is not None), default=None), record)
             if why in (Why.STOPPED, Why.INTERRUPTED) and look is not None and not self.interrupted:
                 look()
             elif why is Why.INTERRUPTED and self.interrupted:
@@ -388,9 +389,14 @@ class History:
             left = 1  # only the phase is to change
         elif left is not None and left < 0:
             raise InternalError(f"history: the run is at {self.now}, behind {bound}")
+        log = logging.getLogger("rvhv")
+        level = log.level
+        if not record:
+            log.setLevel(logging.ERROR)  # what guests were warned of, they were warned of
         try:
             why = world.run(left, until)
         finally:
+            log.setLevel(level)
             self._seconds += time.perf_counter() - began
             self._furthest = max(self._furthest, self.now)
         if why is Why.BUDGET and bound is not None and world.steps > bound.steps:
@@ -410,14 +416,8 @@ class History:
         return self._replay(target, None, applied)
 
     def _replay(self, target: Moment, look: Callable[[], None] | None, applied: int | None = None) -> Why:
-        log = logging.getLogger("rvhv")
-        level = log.level
-        log.setLevel(logging.ERROR)  # what guests were warned of, they were warned of
-        try:
-            with self.world.quiet(all_callbacks=look is None):
-                return self._forward(target, look if look is not None else _nothing, applied)
-        finally:
-            log.setLevel(level)
+        with self.world.quiet(all_callbacks=look is None):
+            return self._forward(target, look if look is not None else _nothing, applied)
 
     def _restore(self, snapshot: Snapshot) -> None:
         self._look()
@@ -436,7 +436,7 @@ class History:
 
     def _remember_now(self) -> Snapshot:
         """A snapshot of the present, which is the furthest moment."""
-        began = time.perf_counter()
+        began = time.thread_time()
         newest = self.snapshots[-1]
         self._look()
         if newest.place == (self.now, self._applied) and not self._since:
@@ -448,7 +448,7 @@ class History:
         self._since = set()
         self._head = self._remember()
         self._thin()
-        cost = time.perf_counter() - began
+        cost = time.thread_time() - began
         self.recording_seconds += cost
         self._due = self._seconds + min(max(SPACING, COST_SHARE * cost), MOST_SPACING)
         return self._head
