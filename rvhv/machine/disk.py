@@ -160,7 +160,7 @@ class DiskImage:
             self._dirty = False
 
     def close(self) -> None:
-        """Give the file back (what is held in memory waits for `let_go`); the host keeps what was written. May be called twice."""
+        """Give the file back (what is held in memory: with `let_go`); the host keeps what was written. May be called twice."""
         self._closed = True
         if self._held is None:
             self._file.close()

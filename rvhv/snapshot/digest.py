@@ -87,7 +87,7 @@ def describe(root: object) -> list[str]:
             return repr(bytes(kept))
         if isinstance(thing, CellType):
             return value(kept)
-        if hasattr(thing, "capture_state"):
+        if hasattr(thing, "capture_state") or not isinstance(kept, dict):
             return repr(kept)
         return ", ".join(f"{name}={value(kept[name])}" for name in sorted(kept))
 

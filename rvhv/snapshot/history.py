@@ -1,4 +1,4 @@
-"""Going back in time: a machine's run is remembered at moments, and any other moment is reached by running again from the one before.
+"""Going back in time: a machine is remembered now and then, and any other moment is reached by running again from the one before.
 
 A run is a function of its inputs, so what is remembered now and then (the Python objects, `memento`, and the pages that changed,
 `pages`), together with what came from outside (what was typed, what the user changed), is enough for every step in between.
@@ -78,9 +78,9 @@ class Bookmark:
 
 
 class History:
-    """The history of a Hypervisor or a Machine from now on. `limit`: bytes that it may hold; `say` gets a sentence when something is
-    lost. Disks keep what guests write in memory from now on. VMs are created before. Raises SnapshotError for a machine whose
-    run depends on more than its inputs.
+    """The history of a Hypervisor or a Machine from now on. `limit`: bytes that it may hold; `say` gets a sentence when something
+    is lost. Disks keep what guests write in memory from now on. VMs are created before. Raises SnapshotError for a machine
+    whose run depends on more than its inputs.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class History:
         self.bookmarks: dict[str, Bookmark] = {}
         self.events: list[Event] = []
         self.snapshots: list[Snapshot] = []
-        self.recording_seconds = 0.0  # spent on snapshots
+        self.recording_seconds = 0.0  # of the processor, spent on snapshots
         self._pages = Pages(self.world.memory)
         self._blobs: dict[int, list[int]] = {}  # id of a long bytes object -> [its length, mementos that hold it]
         self._applied = 0  # events before the present
@@ -101,16 +101,16 @@ class History:
         self._waiting: list[tuple[Callable[[], object], str]] = []  # came while something ran
         self._running = self._asked = self._pressed = False
         self._told_short = False
+        self._since: set[int] = set()  # frames stored to since `_head`, as far as it was looked
+        self._number = 0  # of the newest snapshot
+        self._furthest = self.now
         for disk in self.world.disks():
             disk.hold()
-        self.world.memory.track()
-        self.world.take_feeds(self._take_feed)
-        self._since: set[int] = set()  # frames stored to since `_head`, as far as it was looked
-        self._number = 0
         self.world.drain()
+        self._head = self._remember()  # what the present descends from
+        self.world.memory.track()
         self._pages.begin(0)
-        self._furthest = self.now
-        self._head = self._remember()
+        self.world.take_feeds(self._take_feed)
 
     def close(self) -> None:
         """Forget everything; the machine goes on without."""
@@ -197,7 +197,9 @@ class History:
 
     def back(self, steps: int = 1) -> Why:
         """Be so many steps earlier."""
-        return self.goto(max(self.world.steps - steps, 0) if steps <= self.world.steps - self.begins else -1)
+        if steps > self.world.steps - self.begins:
+            raise SnapshotError(f"{steps} steps back is before the history begins, at step {self.begins}")
+        return self.goto(self.world.steps - steps)
 
     def last_hit(self, hit: Callable[[], T | None]) -> tuple[Moment, T] | None:
         """Go back to the last moment before now at which a stop (or an interrupt of an observer) ended the run and `hit()` is not
@@ -356,9 +358,8 @@ class History:
     # forward
 
     def _forward(self, target: Moment | None, look: Callable[[], None] | None = None, applied: int | None = None) -> Why:
-        """Run to a moment (phase -1: when the step is reached), and let at most the first `applied` events happen. With `look` the
-        run goes on after stops, and it is called."""
-        world = self.world
+        """Run to a moment (phase -1: when the step is reached), and let at most the first `applied` events happen. With `look`
+        the run goes on after stops, and it is called."""
         while True:
             self._take_waiting()
             now = self.now
@@ -377,11 +378,12 @@ class History:
                     continue
             if target is not None and now.steps == target.steps and now.phase >= target.phase:
                 return Why.BUDGET
-            bound = target if event is None or (target is not None and target < event.moment) else event.moment
-            why = self._run_towards(bound, record=now >= self._furthest)
-            if why in (Why.STOPPED, Why.INTERRUPTED) and look is not None and not self._asked:
+            record = now >= self._furthest
+            bounds = (target, None if event is None else event.moment, None if record else self._furthest)
+            why = self._run_towards(min((b for b in bounds if b is not None), default=None), record)
+            if why in (Why.STOPPED, Why.INTERRUPTED) and look is not None and not self.interrupted:
                 look()
-            elif why is Why.INTERRUPTED and self._asked:
+            elif why is Why.INTERRUPTED and self.interrupted:
                 continue
             elif why is not None and why is not Why.BUDGET:
                 return why
@@ -397,9 +399,14 @@ class History:
             left = 1  # only the phase is to change
         elif left is not None and left < 0:
             raise InternalError(f"history: the run is at {self.now}, behind {bound}")
+        log = logging.getLogger("rvhv")
+        level = log.level
+        if not record:
+            log.setLevel(logging.ERROR)  # what guests were warned of, they were warned of
         try:
             why = world.run(left, until)
         finally:
+            log.setLevel(level)
             self._seconds += time.perf_counter() - began
             self._furthest = max(self._furthest, self.now)
         if why is Why.BUDGET and bound is not None and world.steps > bound.steps:
@@ -419,14 +426,8 @@ class History:
         return self._replay(target, None, applied)
 
     def _replay(self, target: Moment, look: Callable[[], None] | None, applied: int | None = None) -> Why:
-        log = logging.getLogger("rvhv")
-        level = log.level
-        log.setLevel(logging.ERROR)  # what guests were warned of, they were warned of
-        try:
-            with self.world.quiet(all_callbacks=look is None):
-                return self._forward(target, look if look is not None else _nothing, applied)
-        finally:
-            log.setLevel(level)
+        with self.world.quiet(all_callbacks=look is None):
+            return self._forward(target, look if look is not None else _nothing, applied)
 
     def _restore(self, snapshot: Snapshot) -> None:
         self._look()
@@ -445,7 +446,7 @@ class History:
 
     def _remember_now(self) -> Snapshot:
         """A snapshot of the present, which is the furthest moment."""
-        began = time.perf_counter()
+        began = time.thread_time()
         newest = self.snapshots[-1]
         self._look()
         if newest.place == (self.now, self._applied) and not self._since:
@@ -457,7 +458,7 @@ class History:
         self._since = set()
         self._head = self._remember()
         self._thin()
-        cost = time.perf_counter() - began
+        cost = time.thread_time() - began
         self.recording_seconds += cost
         self._due = self._seconds + min(max(SPACING, COST_SHARE * cost), MOST_SPACING)
         return self._head
@@ -466,6 +467,8 @@ class History:
         memento = capture(self.world.root)
         for blob in memento.blobs:
             self._blobs.setdefault(id(blob), [len(blob), 0])[1] += 1
+        if self.snapshots:
+            self._seconds = max(self._seconds, self.snapshots[-1].seconds)  # it may have been faster the second time
         snapshot = Snapshot(self._number, self.now, self._applied, self._seconds, memento)
         self.snapshots.append(snapshot)
         return snapshot
@@ -485,7 +488,8 @@ class History:
             free = [i for i in range(1, len(snapshots) - 1) if not snapshots[i].pinned]
             if not free:
                 break
-            self._merge(min(free, key=lambda i: (snapshots[i + 1].seconds - snapshots[i - 1].seconds) / (now - snapshots[i].seconds)))
+            gaps = {i: snapshots[i + 1].seconds - snapshots[i - 1].seconds for i in free}
+            self._merge(min(free, key=lambda i: gaps[i] / (now - snapshots[i].seconds)))
         while len(snapshots) > 1 and self.size > self.limit:
             self._merge(0)
             gone = [mark.name for mark in self.bookmarks.values() if mark.moment < snapshots[0].moment]

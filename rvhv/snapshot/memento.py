@@ -3,8 +3,9 @@
 Every mutable object that is reachable keeps its identity; its contents are copied, and what cannot change is shared. Two
 declarations on classes say what is no state of a machine:
 
-- `NOT_STATE = ("name", ...)`: attributes that are the host's (statistics of host time, being interrupted). They are neither walked
-  nor set back, and neither is any attribute called `on_...`: a callback of the user's. `("*",)`: nothing of such an object is state (images, memory, breakpoints).
+- `NOT_STATE = ("name", ...)`: attributes that are the host's (statistics of host time, being interrupted). They are neither
+  walked nor set back, and neither is any attribute called `on_...`: a callback of the user's. `("*",)`: nothing of such an
+  object is state (images, memory, breakpoints).
 - `capture_state(self)` and `restore_state(self, captured)`: the object does it itself. What the first returns is not walked, and
   must not change afterwards.
 
@@ -255,7 +256,7 @@ def _way_of(cls: type) -> Way | None:
         way = _instance_way(cls)
     else:
         base = next((base for base in (dict, list, set, tuple, deque) if issubclass(cls, base)), None)
-        if base is not None and not getattr(cls, "__slots__", None) and all(map(_is_of_python, cls.__mro__[: cls.__mro__.index(base)])):
+        if base is not None and all(map(_is_of_python, cls.__mro__[: cls.__mro__.index(base)])):
             way = WAYS[base]  # a Counter, a named tuple
     if way is not None:
         WAYS[cls] = way

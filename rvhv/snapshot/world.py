@@ -111,6 +111,7 @@ class HostedWorld(World):
             raise SnapshotError("fences are checked, and what is known about them cannot go back in time: do not check them")
         self.root: Hypervisor = hv
         self.memory = hv.memory
+        self._vms = len(hv.vms)
 
     @property
     def phase(self) -> int:
@@ -146,6 +147,8 @@ class HostedWorld(World):
 
     def run(self, steps: int | None, until: float | None) -> Why | None:
         hv = self.root
+        if len(hv.vms) != self._vms:
+            raise SnapshotError("a VM was created, which cannot be undone: close the history and begin another")
         hv.run_until = until
         end = None if steps is None else hv.steps + steps
         try:
