@@ -252,7 +252,8 @@ class Hart:
         count = len(records) // 8
         state[base : base + count] = memoryview(records).cast("Q")
         state[SLOT["trace_head"]] = count // TRACE_WORDS
-        state[SLOT["fetch_once"]] = state[SLOT["stopped"]] = 0
+        # of watched CSRs nobody is told that they were something else at another time
+        state[SLOT["fetch_once"]] = state[SLOT["stopped"]] = state[SLOT["csrs_left"]] = 0
         state[SLOT["generation"]] = (state[SLOT["generation"]] - 1) & MASK64  # behind, whoever it was: its TLB is flushed
         state[SLOT["next_sample"]] = state[SLOT["steps"]]
         state[SLOT["sampled_steps"]] = state[SLOT["region_steps"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -76,6 +77,7 @@ def command(
     """
     if bool(guests) == bool(image or options["kernel"]):
         raise ConfigError("GUEST... or --boot IMAGE, one of them; see rvhv debug --help")
+    logging.basicConfig(format="rvhv: warning: %(message)s", level=logging.WARNING)
     script = _script(files, lines)
     asks = interactive or not script
     terminal = asks and _is_terminal()
