@@ -309,6 +309,11 @@ class Hypervisor:
             self._drain(self._current)
         return self._trace
 
+    def exits_of(self, vm: VM) -> int:
+        """How many exits a VM has made."""
+        waiting = self.hart.state[r.TRACE_HEAD] if vm is self._current else 0
+        return self._trace.exits(vm.number) + waiting
+
     def last_exits(self) -> list[Record]:
         """The last exits of all VMs, oldest first."""
         return self._trace.recent(self.hart.waiting_trace)

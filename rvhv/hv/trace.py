@@ -109,6 +109,10 @@ class Trace:
         """Exits of a VM by scause."""
         return self._counts[number]
 
+    def exits(self, number: int) -> int:
+        """How many exits of a VM were taken."""
+        return self._counts[number].total()
+
     def count_faults(self, number: int, records: bytes, ram: range) -> None:
         """Count the guest-page faults among records of a VM whose RAM is at these gpas."""
         codes = records[8 :: 8 * TRACE_WORDS]

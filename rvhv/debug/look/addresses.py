@@ -54,7 +54,9 @@ def _walk(context: Context, space: str, address: int) -> Walk:
     if space == "g":
         state, memory = context.state, context.target.memory
         return walk_gpa(state, memory, address, "load", devices=isinstance(context, HartContext))
-    first = walk = context.walk(address)
+    first = context.walk(address)
+    if first.spa is not None:
+        return first
     for mode in (None, *_other_modes(context)):
         for access in TRIES:
             walk = _walk_as(context, address, access, mode)

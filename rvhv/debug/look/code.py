@@ -23,6 +23,7 @@ from rvhv.isa.render.disasm import Disassembler
 from rvhv.machine.source_lines import SourceLines
 
 MOST = 10_000  # instructions of one answer
+LONGEST = 4  # bytes of an instruction
 LONGEST_FILE = 4 << 20
 FURTHEST_BACK = 1 << 12  # bytes from a symbol to where a person looks before it
 TARGET = re.compile(r"0x[0-9a-f]+$")
@@ -56,6 +57,24 @@ def word_at(context: Context, space: str, address: int) -> int:
 
 def length_of(word: int) -> int:
     return 4 if word & 3 == 3 else 2
+
+
+@dataclass(frozen=True)
+class Block:
+    """Bytes from `start` on, read at once: translating each instruction's address would take most of the time."""
+
+    start: int
+    data: bytes
+
+    @classmethod
+    def of(cls, context: Context, space: str, start: int, length: int) -> Block:
+        return cls(start, readable(context, space, start, length))
+
+    def word(self, address: int) -> int | None:
+        """The instruction at an address; None where it is not whole in the block."""
+        at = address - self.start
+        length = length_of(self.data[at]) if 0 <= at < len(self.data) else 0
+        return int.from_bytes(self.data[at : at + length], "little") if length and at + length <= len(self.data) else None
 
 
 @dataclass(frozen=True)
@@ -128,16 +147,19 @@ def disassemble(context: Context, address: int | None = None, count: int = 10, s
         raise DebugError(f"{space}: is no address space: there are v, g and h")
     pc = context.pc
     start = _before(context, pc, count // 3) if address is None else address & ~1
+    block = Block.of(context, space, start, LONGEST * count)
     found: list[Instruction] = []
     failed = line = ""
     while len(found) < count:
-        try:
-            word = word_at(context, space, start)
-        except DebugError as error:
-            if not found:
-                raise
-            failed = str(error)
-            break
+        word = block.word(start)
+        if word is None:
+            try:
+                word = word_at(context, space, start)
+            except DebugError as error:
+                if not found:
+                    raise
+                failed = str(error)
+                break
         at = source_of(context, start) if space == "v" else ""
         name = symbol(context, start) if space == "v" else ""
         shown = at if at != line else ""

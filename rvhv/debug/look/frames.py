@@ -77,7 +77,7 @@ class Frames:
                 kind = DIRTY
             elif flag & FLAG_CODE:
                 kind = CODE
-            elif owners[at] or (not hosted and ram[at * PAGE : (at + 1) * PAGE] != zero):
+            elif owners[at] or (not hosted and bytes(ram[at * PAGE : (at + 1) * PAGE]) != zero):
                 kind = DATA
             else:
                 kind = FREE
@@ -88,7 +88,8 @@ class Frames:
     @property
     def scale(self) -> int:
         """Pages a character: a power of two, so that all lines fit that have something in them."""
-        used = [at // self.width for at, kind in enumerate(self.kinds) if kind != FREE]
+        lines = (len(self.kinds) + self.width - 1) // self.width
+        used = [n for n in range(lines) if self.kinds[n * self.width : (n + 1) * self.width].strip(FREE)]
         scale = 1
         while len({line // scale for line in used}) > self.most_lines:
             scale *= 2
@@ -112,8 +113,9 @@ class Frames:
         order = "".join(LEGEND)
         cells = []
         for at in range(0, len(self.kinds), scale):
-            best = min(range(at, min(at + scale, len(self.kinds))), key=lambda i: order.index(self.kinds[i]))
-            cells.append((self.owners[best], self.kinds[best]))
+            some = self.kinds[at : at + scale]
+            kind = some[0] if len(set(some)) == 1 else min(some, key=order.index)
+            cells.append((self.owners[at + some.index(kind)], kind))
         for first in range(0, len(cells), self.width):
             yield self.base + first * scale * PAGE, cells[first : first + self.width]
 

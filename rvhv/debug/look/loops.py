@@ -8,7 +8,7 @@ from typing import Any
 from rvhv.core.registry import ISA
 from rvhv.cpu.csrs import INTERRUPT_BITS, VS_INTERRUPTS
 from rvhv.cpu.state import TRAP_LOOP_LIMIT
-from rvhv.debug.look.code import length_of, word_at
+from rvhv.debug.look.code import LONGEST, Block, length_of
 from rvhv.debug.look.interrupts import PRIORITY, enable_name, interrupts, plic_sources
 from rvhv.debug.look.meanings import cause_name
 from rvhv.debug.look.places import place, symbol
@@ -22,6 +22,8 @@ from rvhv.isa.expr import MASK64, E, evaluate, signed
 from rvhv.virtio.mmio import VirtioMmio
 
 FEWEST_TRAPS = 3  # in a row, before it looks like a loop
+FEWEST_POLLS = 8  # exits for the same register in a row
+LOAD_GUEST_PAGE = ISA.causes["load_guest_page_fault"].code
 LONGEST_LOOP = 16  # instructions of a loop that waits
 
 
@@ -44,7 +46,7 @@ class Stuck:
 def stuck(context: Context) -> Stuck | None:
     """What keeps a context from getting on; None where nothing seems to."""
     now = save(context)
-    for kind, look in (("trap loop", _trap_loop), ("asleep", _asleep), ("spin", _spin)):
+    for kind, look in (("trap loop", _trap_loop), ("asleep", _asleep), ("spin", _spin), ("spin", _polls)):
         text = look(context, now)
         if text:
             return Stuck(kind, context.name, text, "vector" if kind == "trap loop" and _at_vector(context, now) else "")
@@ -189,6 +191,26 @@ def _spin(context: Context, now: Saved) -> str:
     return f"it spins ({where}) until somebody changes {what}{off}"
 
 
+def _polls(context: Context, now: Saved) -> str:
+    """A guest that asks a device the same again and again: its last exits are all the same."""
+    if not isinstance(context, VmContext) or not context.alive or context.vm.vcpu.asleep:
+        return ""
+    mine = [r for r in context.vm.hv.last_exits() if r.vm == context.number]
+    last = mine[-1] if mine else None
+    if last is None or last.cause != LOAD_GUEST_PAGE:
+        return ""
+    count = 0
+    for record in reversed(mine):
+        if (record.cause, record.pc, record.gpa) != (last.cause, last.pc, last.gpa):
+            break
+        count += 1
+    found = context.bus.find(last.gpa, 1)
+    if count < FEWEST_POLLS or found is None:
+        return ""
+    what = f"register {found[1]:#x} of {found[0].name}"
+    return f"it polls {what}: its last {count:,} exits are loads of it at {place(context, last.pc)}{_nothing_comes(context)}"
+
+
 def _named(context: Context, address: int) -> str:
     if name := symbol(context, address):
         return f" ({name})"
@@ -220,8 +242,9 @@ def _loop_around(context: Context) -> tuple[int, int, list[_Step]] | None:
     """First and last address of the innermost short loop that pc is in, and its instructions; None where there is none, or it
     does more than compute and load."""
     at, steps = context.pc, []
+    block = Block.of(context, "v", at, LONGEST * LONGEST_LOOP)
     for _ in range(LONGEST_LOOP):
-        step, length = _step(context, at)
+        step, length = _step(block, at)
         if step is None:
             return None
         steps.append((at, step))
@@ -238,8 +261,9 @@ def _loop_around(context: Context) -> tuple[int, int, list[_Step]] | None:
 def _whole(context: Context, start: int, end: int) -> tuple[int, int, list[_Step]] | None:
     steps = []
     at = start
+    block = Block.of(context, "v", start, end - start + LONGEST)
     while at <= end:
-        step, length = _step(context, at)
+        step, length = _step(block, at)
         if step is None:
             return None
         steps.append(step)
@@ -247,14 +271,11 @@ def _whole(context: Context, start: int, end: int) -> tuple[int, int, list[_Step
     return (start, end, steps) if len(steps) <= LONGEST_LOOP else None
 
 
-def _step(context: Context, at: int) -> tuple[_Step | None, int]:
+def _step(block: Block, at: int) -> tuple[_Step | None, int]:
     """An instruction that may be in such a loop; None for a store, a call, anything with consequences."""
-    try:
-        word = word_at(context, "v", at)
-    except DebugError:
-        return None, 0
-    found = ISA.decode(word)
-    if found is None:
+    word = block.word(at)
+    found = None if word is None else ISA.decode(word)
+    if word is None or found is None:
         return None, 0
     insn, fields, _ = found
     address = target = None

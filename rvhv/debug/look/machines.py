@@ -87,7 +87,7 @@ def vms(target: Target) -> Vms:
         pages = getattr(vm.gstage, "pages", None) if context.alive else {}
         rows.append(
             VmRow(
-                vm.number, vm.name, vm.state, vm.reason, vm.failed, vm.steps, vm.cpu_share, sum(vm.exit_counts.values()),
+                vm.number, vm.name, vm.state, vm.reason, vm.failed, vm.steps, vm.cpu_share, target.hv.exits_of(vm),
                 vm.memory_size, None if pages is None else PAGE * len(pages), None if vm.disk is None else vm.disk.path,
                 context is target.current,
             )

@@ -81,7 +81,8 @@ def _from_csrs(context: Context, now: Saved, prefix: str) -> Taken | None:
     steps, is_exit = None, False
     virtual = bool(now["v"]) or prefix == "vs"
     if prefix == "m":
-        prv, virtual = now.field("mstatus", "MPP"), bool(now.field("mstatus", "MPV"))
+        prv = now.field("mstatus", "MPP")
+        virtual = bool(now.field("mstatus", "MPV")) and prv != Prv.M
         gpa, tinst = now["mtval2"] << 2, now["mtinst"]
     elif prefix == "s":
         is_exit = isinstance(context, VmContext)

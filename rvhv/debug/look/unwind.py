@@ -12,7 +12,7 @@ from typing import Any
 
 from rvhv.core.registry import ISA
 from rvhv.debug.look.addresses import read
-from rvhv.debug.look.code import length_of, word_at
+from rvhv.debug.look.code import LONGEST, Block, length_of
 from rvhv.debug.look.meanings import cause_name
 from rvhv.debug.look.places import symbol
 from rvhv.debug.look.saved import save
@@ -199,12 +199,12 @@ def _by_prologue(context: Context, pc: int) -> _Rules | None:
         return None
     at, size = nearest[0], 0
     saved: dict[int, int] = {}
+    block = Block.of(context, "v", at, min(LONGEST * LONGEST_PROLOGUE, pc - at + LONGEST))
     for _ in range(LONGEST_PROLOGUE):
         if at >= pc:
             break
-        try:
-            word = word_at(context, "v", at)
-        except DebugError:
+        word = block.word(at)
+        if word is None:
             return None
         found = ISA.decode(word)
         at += length_of(word)

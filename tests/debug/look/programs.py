@@ -89,9 +89,11 @@ def text_of(view: View) -> str:
 
 
 def frozen(context: Context) -> tuple[bytes, bytes]:
-    """Everything that looking might change: the hart's state and memory."""
+    """Everything that looking might change: the hart's state and memory. The translator's thread has one word of its own."""
     memory = context.target.memory
-    return bytes(context.hart.state), memory.read(memory.base, memory.size)
+    state = context.hart.state
+    attention = SLOT["attention"]
+    return bytes(state[:attention]) + bytes(state[attention + 1 :]), memory.read(memory.base, memory.size)
 
 
 def stop_at(target: VmTarget, name: str, hits: int = 1) -> Context:

@@ -216,6 +216,13 @@ def test_polling_a_device() -> None:
     assert "v:0x10000005 (uart)" in told(stuck(target.contexts[0]))
 
 
+def test_polling_a_device_of_a_vm() -> None:
+    target = vm(
+        "li a0, 0x10001000\nagain: lw a1, 0x70(a0)\nfence\nadd a2, a2, a1\nandi a1, a1, 4\nbeqz a1, again\nend: j end", 200
+    )
+    assert "it polls register 0x70 of virtio console: its last" in told(stuck(target.contexts[0]))
+
+
 @pytest.mark.parametrize(
     "program",
     [
