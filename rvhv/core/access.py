@@ -9,7 +9,7 @@ from rvhv.cpu.decode import decode_long, decode_word
 from rvhv.cpu.frames import new_generation, store_phys
 from rvhv.cpu.njit import jit, ld8, ld16, ld32, ld64
 from rvhv.cpu.predecode import Special
-from rvhv.cpu.regions import forget_regions
+from rvhv.cpu.regions import forget_regions, lines_of
 from rvhv.cpu.rights import ACCESS_R, ACCESS_W, IN_PART
 from rvhv.cpu.slots import (
     CODE_END,
@@ -41,6 +41,7 @@ from rvhv.cpu.slots import (
     SERIAL,
     SHARED,
     SHARED_CODE_NEXT,
+    STOP_LINES,
     STOP_TAG,
     STOPS_DATA,
     STOPS_EXEC,
@@ -99,7 +100,7 @@ def locate(st, ram, fr, code, va, size, access, kinds, via):  # type: ignore[no-
             st[WALK_GPA] = gpa if gpa == NO_GPA else (gpa & PAGE) | (va & PAGE_OFFSET)
             st[WALK_SPA] = va + st[entry + TLB_ADDEND] + st[RAM_BASE]
             return check_physical(st, st[WALK_SPA], st[WALK_GPA], size, kinds, prv, virtual)
-    elif via == VIA_DATA and st[LOG_END] == U0:
+    if via == VIA_DATA and st[LOG_END] == U0:  # a page on which something may stop has no entry of the second level
         second = st[SECOND] + ((va >> U12) & SECOND_MASK) * SECOND_WORDS
         rights = st[second + SECOND_RIGHTS]
         if st[second + SECOND_PAGE] == va & PAGE and st[second + SECOND_SERIAL] == st[SERIAL] and rights & access == access:
@@ -160,11 +161,19 @@ def locate_parts(st, ram, fr, code, va, size, access, via):  # type: ignore[no-u
 
 
 @jit
+def is_page_of(st, tag, va, size):  # type: ignore[no-untyped-def]
+    """Whether a tag knows the page of an access that does not leave it, and nothing on it stops this access."""
+    if (tag ^ va) & PAGE != U0 or (va & PAGE_OFFSET) + size > PAGE_SIZE:
+        return False
+    return tag == va & PAGE or (tag & PAGE_OFFSET == STOP_TAG and st[STOP_LINES] & lines_of(va & PAGE_OFFSET, size) == U0)
+
+
+@jit
 def load_slow(st, ram, fr, code, va, size, via):  # type: ignore[no-untyped-def]
     """A load that missed: the zero-extended value in the slot `value`, or a fault."""
     entry = st[TLB_DATA] + ((va >> U12) & st[TLB_MASK]) * DATA_WORDS
-    if via == VIA_DATA and st[entry + TLB_R] == va & PAGE and (va & PAGE_OFFSET) + size <= PAGE_SIZE:
-        st[VALUE] = read_ram(ram, va + st[entry + TLB_ADDEND], size)  # misaligned, that is all
+    if via == VIA_DATA and is_page_of(st, st[entry + TLB_R], va, size):
+        st[VALUE] = read_ram(ram, va + st[entry + TLB_ADDEND], size)  # misaligned, or something else may stop on the page
         return FAULT_NONE
     fault, spa, first, rest = locate_parts(st, ram, fr, code, va, size, ACCESS_R, via)
     if fault == FAULT_MMIO:
@@ -198,7 +207,7 @@ def give_write_back(st, fr, entry, frame, page):  # type: ignore[no-untyped-def]
 def store_slow(st, ram, fr, code, va, value, size, via):  # type: ignore[no-untyped-def]
     """A store that missed. FAULT_WATCH means that it was done."""
     entry = st[TLB_DATA] + ((va >> U12) & st[TLB_MASK]) * DATA_WORDS
-    if via == VIA_DATA and st[entry + TLB_W_FLAGGED] == va & PAGE and (va & PAGE_OFFSET) + size <= PAGE_SIZE:
+    if via == VIA_DATA and is_page_of(st, st[entry + TLB_W_FLAGGED], va, size):
         # the translation is known, only the frame's flags need a look: data beside code or page tables
         at = va + st[entry + TLB_ADDEND]
         result = store_phys(st, ram, fr, code, at + st[RAM_BASE], value, size)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rvhv.core.access import give_write_back, locate, read_ram
+from rvhv.core.access import give_write_back, is_page_of, locate, read_ram
 from rvhv.core.ops import Assist
 from rvhv.cpu.frames import mark_dirty, write_ram
 from rvhv.cpu.njit import jit
@@ -24,6 +24,7 @@ from rvhv.cpu.slots import (
     FRAME_TABLE_LINES,
     FRAME_WORDS,
     PTE_WRITTEN,
+    STOP_LINES,
     STOPS_DATA,
     TLB_ADDEND,
     TLB_DATA,
@@ -47,7 +48,7 @@ ASSIST_LOAD, ASSIST_STORE = U64(Assist.LOAD), U64(Assist.STORE)
 def find_page(st, ram, fr, code, va, size, access):  # type: ignore[no-untyped-def]
     """Have the TLB know the page of an access. Not where something may stop before A and D are set; and when a walk has set them,
     that store may have been to the region's own bytes."""
-    if st[STOPS_DATA] != U0:
+    if st[STOPS_DATA] != U0 and st[STOP_LINES] & lines_of(va & PAGE_OFFSET, size) != U0:
         return False
     st[PTE_WRITTEN] = U0
     return locate(st, ram, fr, code, va, size, access, access, VIA_DATA) == FAULT_NONE and st[PTE_WRITTEN] == U0
@@ -59,8 +60,8 @@ def assist_load(st, ram, fr, code, va, size):  # type: ignore[no-untyped-def]
     entry = st[TLB_DATA] + ((va >> U12) & st[TLB_MASK]) * DATA_WORDS
     if (va & PAGE_OFFSET) + size > PAGE_SIZE:
         return LEAVE
-    if st[entry + TLB_R] != va & PAGE:
-        if not find_page(st, ram, fr, code, va, size, ACCESS_R) or st[entry + TLB_R] != va & PAGE:
+    if not is_page_of(st, st[entry + TLB_R], va, size):
+        if not find_page(st, ram, fr, code, va, size, ACCESS_R) or not is_page_of(st, st[entry + TLB_R], va, size):
             return LEAVE
     st[VALUE] = read_ram(ram, va + st[entry + TLB_ADDEND], size)
     return DONE
@@ -73,12 +74,12 @@ def assist_store(st, ram, fr, code, va, value, size):  # type: ignore[no-untyped
     page = va & PAGE
     if (va & PAGE_OFFSET) + size > PAGE_SIZE:
         return LEAVE
-    if st[entry + TLB_W] != page and st[entry + TLB_W_FLAGGED] != page:
+    if st[entry + TLB_W] != page and not is_page_of(st, st[entry + TLB_W_FLAGGED], va, size):
         if not find_page(st, ram, fr, code, va, size, ACCESS_W):
             return LEAVE
     at = va + st[entry + TLB_ADDEND]
     if st[entry + TLB_W] != page:
-        if st[entry + TLB_W_FLAGGED] != page:
+        if not is_page_of(st, st[entry + TLB_W_FLAGGED], va, size):
             return LEAVE
         frame = (at >> U12) * FRAME_WORDS
         if fr[frame + FRAME_FLAGS] & FLAG_WATCH != U0:

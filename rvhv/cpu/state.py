@@ -62,6 +62,8 @@ HART_NAMES = (
     # how many entries there are for data and for execution, and of these how many are the guest's, and of physical addresses
     *"stops_data stops_exec stops_triggers stops_physical".split(),  # 0: nothing is looked at
     *"stops_low stops_high".split(),  # between these addresses lie all that are virtual and for data
+    # a bit for each line of 64 bytes of a page in which a data access may stop, in whatever space: translation keeps it
+    "stop_lines",
     "exec_epoch",  # counts changes to where execution may stop
     "stopped",  # ACCESS bits of the stops that the instruction at pc has already had; it goes on as if they were not there
     *"stop_entry stop_kind stop_address stop_pc stop_steps".split(),  # the last one; steps: the VCPU's then

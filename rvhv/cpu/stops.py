@@ -5,7 +5,8 @@ spaces it is for. A trigger raises a breakpoint exception in the guest; an entry
 guest never knows of. Nothing here costs anything until there is an entry:
 
 * Data. A page that an entry may match on has tags that nothing hits (STOP_TAG), so that its accesses take the slow path, which
-  asks `check_data` before it translates and `check_physical` after. No access of a page that has no entry comes by.
+  asks `check_data` before it translates and `check_physical` after. No access of a page that has no entry comes by, and one
+  to a line of it that no entry is for (`stop_lines`: where in a page something is, every space says alike) is not asked about.
 * Execution. When a page's fetch entry is filled, `mark_page` puts Special.STOP over the predecoded words that an entry may match:
   whoever executes one comes by `check_fetch`, and the rest of the page runs as ever. A mark is for all modes, mappings and harts
   of the frame, and means only that somebody must look. It is never dropped by a store; all are when execution entries change
@@ -56,6 +57,7 @@ from rvhv.cpu.slots import (
     STOP_HOST_PHYSICAL,
     STOP_INTO_SHIFT,
     STOP_KIND,
+    STOP_LINES,
     STOP_LOW,
     STOP_MODES_SHIFT,
     STOP_SPACE,
@@ -83,7 +85,7 @@ from rvhv.cpu.slots import (
 )
 from rvhv.cpu.trap import CAUSE_BREAKPOINT, INTERRUPT, MIE_BIT, SIE, set_address_trap
 
-U0, U1, U2 = U64(0), U64(1), U64(2)
+U0, U1, U2, U6, U63 = (U64(n) for n in (0, 1, 2, 6, 63))
 PAGE_OFFSET = U64(4095)
 PAGE = U64(0xFFFF_FFFF_FFFF_F000)
 VIRTUAL = U0  # the space of virtual addresses
@@ -297,6 +299,16 @@ def set_trigger_entry(st, i):  # type: ignore[no-untyped-def]
 
 
 @jit
+def lines_within(low, high):  # type: ignore[no-untyped-def]
+    """The lines of a page that addresses low to high touch, in any page."""
+    if high - low >= PAGE_OFFSET:
+        return EVERY_LINE
+    first, last = (low & PAGE_OFFSET) >> U6, (high & PAGE_OFFSET) >> U6
+    from_first, to_last = EVERY_LINE << first, EVERY_LINE >> (U63 - last)
+    return from_first & to_last if low & PAGE_OFFSET <= high & PAGE_OFFSET else from_first | to_last
+
+
+@jit
 def arm(st):  # type: ignore[no-untyped-def]
     """Have changes to the triggers and to the host's entries take effect. The caller flushes the TLB, and where this returns
     True, because execution entries came or went, gives up decoded code."""
@@ -312,16 +324,18 @@ def arm(st):  # type: ignore[no-untyped-def]
         if kinds & ACCESS_X != U0:
             execution += U1
         i += U1
-    low, high = ~U0, U0
+    low, high, lines = ~U0, U0, U0
     i = U0
     while i < st[STOPS_WATCHES]:
         at = STOPS_BASE + i * STOP_WORDS
+        if st[at] & DATA != U0:
+            lines |= lines_within(st[at + STOP_LOW], st[at + STOP_HIGH])
         if st[at] & STOP_SPACE != VIRTUAL:
             physical += U1
         elif st[at] & DATA != U0:
             low, high = min(low, st[at + STOP_LOW]), max(high, st[at + STOP_HIGH])
         i += U1
-    st[STOPS_LOW], st[STOPS_HIGH] = low, high
+    st[STOPS_LOW], st[STOPS_HIGH], st[STOP_LINES] = low, high, lines
     changed = st[STOPS_EXEC] != U0 or execution != U0
     st[STOPS_DATA], st[STOPS_EXEC], st[STOPS_TRIGGERS], st[STOPS_PHYSICAL] = data, execution, armed, physical
     st[STOPS_SEEN] = st[STOPS_EPOCH]

@@ -29,6 +29,7 @@ from rvhv.cpu.state import (
     LEAST_ENTRY,
     NO_RESERVATION,
     SLOT,
+    STOP_TAG,
     TLB_ADDEND,
     TLB_LINEAR_R,
     TLB_LINEAR_W,
@@ -353,6 +354,12 @@ class Translator:
         known = self.builder.load(self.builder.gep(entry, [self.const(8 * tag)], source_etype=I8), typ=I64)
         return self.builder.icmp_unsigned("==", known, wanted)
 
+    def _passes(self, addr: ir.Value) -> ir.Value:
+        """Whether nothing stops an aligned access in the line that it is to, on a page on which something may."""
+        b = self.builder
+        line = b.and_(b.lshr(addr, self.const(6)), self.const(63))
+        return b.not_(b.trunc(b.lshr(self.load_slot("stop_lines"), line), I1))
+
     def _linear(self, addr: ir.Value) -> ir.Value:
         """Where an access is that has the bank's linear addend."""
         return self.builder.gep(self.linear, [addr], source_etype=I8)
@@ -386,6 +393,10 @@ class Translator:
             return self._extend(self.builder.load(where, typ=narrow, align=1), size, signed)
 
         def slow() -> ir.Value:
+            beside = self.builder.and_(self._hits(entry, TLB_R, self.builder.or_(wanted, self.const(STOP_TAG))), self._passes(va))
+            return self.split(beside, by_addend, ask)
+
+        def ask() -> ir.Value:
             self.assist(Assist.LOAD, va, self.const(size), self.const(0))
             value = self.load_slot("value")
             return self._extend(self.builder.trunc(value, narrow) if size < 8 else value, size, signed)

@@ -142,8 +142,8 @@ class Machine:
         self.run_until: float | None = None  # the host's time.perf_counter() at which `run` returns, at an exact point
         self.interrupted = False  # when `run` returned because `interrupt` was called, or for a stop
         self._asked = False  # to leave `run` early
-        # the run stopped for a trap of this hart that the firmware has yet to see; whether events are due after it
-        self._trapped: tuple[Hart, bool] | None = None
+        # the run stopped for a trap of the last hart that the firmware has yet to see; whether events are due after it
+        self._trapped = self._events_due = False
         self._events = Events()
         self._quantum = quantum or (QUANTUM if harts > 1 else QUANTUM_ALONE)
         self._current: Hart | None = None
@@ -273,10 +273,10 @@ class Machine:
         """
         self.stopped_at = None
         stop = self.steps + max_steps
-        if self._trapped is not None:
-            (trapped, events), self._trapped = self._trapped, None
-            self._call_firmware(trapped)
-            self._after(trapped, events)
+        if self._trapped:
+            self._trapped = False
+            self._call_firmware(self.harts[self._last])
+            self._after(self.harts[self._last], self._events_due)
         while self.end is None and self.steps < stop and not self._asked:
             if self._current is None and not self._next_turn():
                 if not self._jump():
@@ -382,7 +382,7 @@ class Machine:
         self.steps += made
         self._left -= made
         if code == Exit.M and state[TRAP_CAUGHT]:
-            self._trapped = hart, upcoming is not None
+            self._trapped, self._events_due = True, upcoming is not None
             self.stopped_at, self._asked = (self._last, hart.stop), True
             return
         if code != BUDGET:

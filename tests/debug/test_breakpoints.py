@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
+from rvhv import Hypervisor
 from rvhv.boot.firmware import BuiltIn
 from rvhv.core.stop_table import MOST_STOPS
 from rvhv.debug.breakpoints import Breakpoints
-from rvhv.debug.target import Ended, Target
+from rvhv.debug.target import Ended, Target, VmTarget
 from rvhv.debug.view import plain
 from rvhv.errors import ConfigError, RvhvError
 from rvhv.machine.board import BOARD
@@ -198,12 +200,29 @@ def test_exits_sbi_calls_and_notifications() -> None:
     points.clear()
     assert target.hv.on_exit is None
     assert finished(target) == plain_run
-    points = Breakpoints(target := hosted("tasks"))
-    block = points.add("catch", "notify console")
+
+
+def with_a_disk(folder: Path) -> VmTarget:
+    image = folder / "disk.raw"
+    image.write_bytes(bytes(1 << 20))
+    hv = Hypervisor("64M")
+    hv.create("disk", memory="8M", disk=image)
+    return VmTarget(hv)
+
+
+def test_notifications(tmp_path: Path) -> None:
+    plain_run = finished(with_a_disk(tmp_path))
+    target = with_a_disk(tmp_path)
+    points = Breakpoints(target)
+    block = points.add("catch", "notify block")
+    none = points.add("catch", "notify entropy")
     outcome = points.run()
-    if outcome.breakpoint is block:
-        assert "notified queue" in outcome.what()
-        through(points)
+    assert outcome.breakpoint is block
+    assert outcome.what() == "disk notified queue 0 of virtio block"
+    assert len(through(points)) == block.hits - 1 > 1 and none.hits == 0
+    points.clear()
+    assert all(transport.on_notify is None for _, transport in points._transports())
+    assert finished(target) == plain_run
 
 
 def test_two_vms_with_the_same_addresses() -> None:

@@ -17,7 +17,7 @@ SCRATCH = set(
 # caches and their sizes, the translator's, places in this process, the host's breakpoints and log
 HOSTS = set(
     """ram_base ram_size pmp_epoch stops_epoch stops_seen stops_watches stops_end stops_data stops_exec stops_triggers
-    stops_traps stops_csrs stop_old stop_new trap_caught csr_floats csrs_left exec_pc
+    stops_traps stops_csrs stop_lines stop_old stop_new trap_caught csr_floats csrs_left exec_pc
     stops_physical stops_low stops_high exec_epoch stopped stop_entry stop_kind stop_address stop_pc stop_steps tlb_mask tlb_data
     tlb_fetch linear linear_next linear_misses second serial last_serial bank_clock shared generation trace_base trace_head
     context_address state_address ram_address assist sample next_sample sampled_steps wanted code_address region_entries
