@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rvhv.hv.hypervisor import Hypervisor
     from rvhv.machine.image import Image
     from rvhv.machine.virt import Machine
-    from rvhv.snapshot.history import History
+    from rvhv.snapshot.history import History, Moment
     from rvhv.snapshot.world import Why
 
 HISTORY = 256 << 20  # bytes
@@ -100,24 +100,35 @@ class Session:
         return outcome
 
     def travel(self, journey: Callable[[History], Why], context: Context | None = None) -> Halt:
-        """Be at another time; `context`: who is looked at then, else who ran last."""
+        """Be at another time. With a `context`, who is looked at then, it is a search: interrupted, it ends where it began."""
         self._look_back()
-        halt = self.target.travel(self.history, journey)
+        history = self.history
+        here = history.now
+        halt = self.target.travel(history, journey)
         if context is not None:
             halt = replace(halt, context=context)
+            if halt.ended is Ended.INTERRUPTED:
+                self._return(here)
         return self._came(Outcome(halt)).halt
+
+    def _return(self, here: Moment) -> None:
+        """An interrupted search goes back to where it began."""
+        self.calm()
+        self.history.goto(here)
 
     def reverse_continue(self) -> Outcome:
         """Be at the last moment before now at which a breakpoint counted, whatever it is to ignore; without one, at the start."""
         self._look_back()
         history = self.history
+        here, found, interrupted = history.now, None, False
         try:
             found = history.last_hit(lambda: self.breakpoints.outcome(self.target.stopped()))
         except KeyboardInterrupt:
-            return self._came(Outcome(Halt(Ended.INTERRUPTED, self.target.current)))
+            interrupted = True
         if found is not None:
             return self._came(found[1])
-        if history.interrupted:
+        if interrupted or history.interrupted:
+            self._return(here)
             return self._came(Outcome(Halt(Ended.INTERRUPTED, self.target.current)))
         self.notes.append("this is where the history begins: nothing stopped it before")
         return self._came(Outcome(Halt(Ended.BUDGET, self.target.current)))
@@ -127,7 +138,8 @@ class Session:
         if isinstance(came, Outcome):
             return Arrival(came, self.target)
         behind = self.history.furthest - self.target.steps
-        return Arrival(Outcome(came), self.target, f"{behind:,} steps before the end" if self.in_the_past else "at the end")
+        steps = "1 step" if behind == 1 else f"{behind:,} steps"
+        return Arrival(Outcome(came), self.target, f"{steps} before the end" if self.in_the_past else "at the end")
 
     def where(self) -> Place:
         """Where the context that is looked at is."""

@@ -26,7 +26,7 @@ def greeting(session: Session) -> list[Line]:
     return [
         [("title", f"rvhv debug: {shown}"), ("", f", stopped before {'its' if len(names) == 1 else 'their'} first instruction")],
         place,
-        [("dim", "try: break main, continue, step, registers, why, back; help has all, Tab completes, Ctrl-D leaves")],
+        [("dim", "try: break SYMBOL, continue, step, registers, why, back; help has all, Tab completes, Ctrl-D leaves")],
     ]
 
 

@@ -224,6 +224,18 @@ def test_who_wrote_this() -> None:
         assert session.target.steps == 0 and any("history begins" in note for note in session.notes)
 
 
+def test_an_interrupted_search_ends_where_it_began() -> None:
+    with guest(COUNT) as session:
+        said(session, "run 300000")
+        here = session.context.pc, session.target.steps
+        said(session, "watch h:0x80000000")
+        for command in ("reverse-continue", "reverse-step 10", "reverse-next 10"):
+            session.interrupt()
+            assert "interrupted" in said(session, command)
+            assert (session.context.pc, session.target.steps) == here
+            session.calm()
+
+
 def test_without_a_history() -> None:
     hv = Hypervisor("64M")
     hv.create("hello", memory="8M")
