@@ -45,7 +45,7 @@ rvhv debug hello --json --command script.txt"""
 @click.option("--keep-going", is_flag=True, help="Go on after a command of a script that could not be done.")
 @click.option("--json", "as_json", is_flag=True, help="Answer each command with one JSON document, on one line.")
 @click.option("--memory", metavar="[NAME=]SIZE", multiple=True, help="RAM of a VM or the machine.  [default: 32M, 128M]")
-@click.option("--disk", metavar="[NAME=]FILE", multiple=True, help="Raw disk image. Writes stay in memory; with --no-history they go there.")
+@click.option("--disk", metavar="[NAME=]FILE", multiple=True, help="Raw disk image. With a history, writes stay in memory.")
 @click.option("--smp", metavar="N", type=int, default=1, show_default=True, help="Harts of the bare machine, 1 to 8.")
 @click.option("--firmware", metavar="builtin|FILE|none", help="What runs in M-mode of the bare machine.")
 @click.option("--kernel", metavar="FILE", help="What its firmware starts; then IMAGE is the firmware.")

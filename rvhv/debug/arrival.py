@@ -38,13 +38,14 @@ class Place:
     alive: bool
 
     @classmethod
-    def of(cls, context: Context) -> Place:
+    def of(cls, context: Context, *, with_source: bool = True) -> Place:
+        """Reading the first line table takes 0.1 s: `with_source` says whether it is worth that."""
         pc = context.pc
         try:
             instruction = text_of(context, word_at(context, "v", pc), pc)
         except DebugError:
             instruction = ""
-        where = symbol(context, pc), source(context, pc), instruction
+        where = symbol(context, pc), source(context, pc) if with_source else "", instruction
         return cls(context.name, context.number, context.mode, pc, *where, context.status, context.alive)
 
     def lines(self) -> list[Line]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from rvhv.debug.arrival import Place
 from rvhv.debug.view import Line
 from rvhv.shell.loop import Shell
 from rvhv.shell.pager import Pager
@@ -22,7 +23,7 @@ def greeting(session: Session) -> list[Line]:
     """What a newcomer needs to know, before the first prompt."""
     names = [context.name for context in session.target.contexts]
     shown = ", ".join(names[:MOST_NAMES]) + (f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else "")
-    place = session.where().lines()[0]
+    place = Place.of(session.context, with_source=False).lines()[0]  # the first prompt comes fast
     return [
         [("title", f"rvhv debug: {shown}"), ("", f", stopped before {'its' if len(names) == 1 else 'their'} first instruction")],
         place,
@@ -36,5 +37,6 @@ def interact(session: Session, *, color: bool, greet: bool = True) -> None:
     if greet:
         screen.write(painted(greeting(session), color))
     prompt = new_prompt(session, color=color)
-    Shell(session, screen, prompt.prompt).run()
+    session.has_terminal = True
+    Shell(session, screen).run(prompt.prompt)
     screen.end_lines()

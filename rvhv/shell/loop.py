@@ -21,19 +21,18 @@ log = logging.getLogger(__name__)
 
 
 class Shell:
-    """A session and the screen its answers go to. `read` gives the next line, and raises EOFError after the last."""
+    """A session and the screen its answers go to."""
 
-    def __init__(self, session: Session, screen: Screen, read: Callable[[], str]) -> None:
-        self.session, self.screen, self._read = session, screen, read
+    def __init__(self, session: Session, screen: Screen) -> None:
+        self.session, self.screen = session, screen
         self._last = ""  # what an empty line stands for
         session.on_console = screen.feed
-        session.has_terminal = True
 
-    def run(self) -> None:
-        """Until `quit` or the end of the lines."""
+    def run(self, read: Callable[[], str]) -> None:
+        """Until `quit`, or until `read`, which gives the next line, raises EOFError."""
         while not self.session.over:
             try:
-                line = self._read().strip()
+                line = read().strip()
             except EOFError:
                 return
             except KeyboardInterrupt:

@@ -49,8 +49,7 @@ def commands(lines: Iterable[str], name: str) -> Iterator[Said]:
 
 def play(session: Session, screen: Screen, script: Iterable[Said], *, keep_going: bool, echo: bool) -> bool:
     """Do the commands one after the other; whether all could be done. Stops at the first that could not."""
-    shell = Shell(session, screen, lambda: "")
-    session.has_terminal = False
+    shell = Shell(session, screen)
     good = True
     for said in script:
         if echo:

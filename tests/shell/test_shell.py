@@ -39,7 +39,7 @@ def typed(session: Session, keys: str, past: InMemoryHistory | None = None) -> s
     with create_pipe_input() as pipe:
         pipe.send_text(keys)
         prompt = new_prompt(session, color=True, past=past or InMemoryHistory(), keys=pipe, screen=DummyOutput())
-        Shell(session, Screen(out, session.target.contexts, color=False), prompt.prompt).run()
+        Shell(session, Screen(out, session.target.contexts, color=False)).run(prompt.prompt)
     return out.getvalue()
 
 

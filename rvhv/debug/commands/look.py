@@ -273,7 +273,7 @@ def map_(session: Session, arguments: Arguments) -> View:
     "find",
     "look",
     "where some bytes are in memory",
-    "find ADDRESS, LENGTH, VALUE | \"TEXT\"",
+    'find ADDRESS, LENGTH, VALUE | "TEXT"',
     ('find g:0x80000000, 32M, "hello"', "a text in guest physical memory"),
     ("find v:sp, 4K, 0xdeadbeef", "a number of as many bytes as it is written with"),
     kinds=("expression",),
