@@ -29,6 +29,12 @@ from rvhv.isa.effects import Amo, LoadReserved, StoreConditional
 
 ACCESS = {"instruction": "fetch", "load": "load", "store": "store"}
 VERBS = {"fetch": "fetches an instruction from", "load": "loads from", "store": "stores to"}
+# sections of the manual that have no normative tags, by their anchors
+SECTIONS = {
+    "sv32algorithm": 'the section "Virtual Address Translation Process"',
+    "pteperm": 'the table "Encoding of PTE R/W/X fields"',
+    "svade": 'the section "Addressing and Memory Protection", on A and D',
+}
 FRESH = 4  # steps after a call within which its registers are still those of the call
 EBREAK, C_EBREAK = 0x0010_0073, 0x9002
 
@@ -69,7 +75,7 @@ class Why:
         if self.usually:
             rows += paragraph(f"Usually: {self.usually}.", "warn", hanging="  ")
         if self.source:
-            rows += paragraph(f"Rule: {self.source}", "dim", hanging="  ")
+            rows += paragraph(f"Rule: {SECTIONS.get(self.source, self.source)}", "dim", hanging="  ")
         rows += [] if first else stuck_lines
         if self.others:
             rows.append([("dim", f"Also: {', '.join(self.others)}")])

@@ -244,6 +244,17 @@ def test_the_end_of_a_vm() -> None:
     assert told.startswith("hello has stopped: powered off.") and "system_reset (SRST)" in told
 
 
+def test_a_guest_that_ended_badly_is_explained_by_its_fault() -> None:
+    told = said(guest("broken-page").contexts[0])
+    assert "store/AMO page fault (cause 15)" in told and "W=0: the page is not writable, in the level 0 PTE" in told
+    assert "broken/page/user.c:" in told and "from VU-mode to VS-mode" in told and "Also: why exit" in told
+
+
+def test_sections_without_tags_are_named() -> None:
+    target = vm("la t0, handler\ncsrw stvec, t0\nli a0, 0x50000000\nlw a1, 0(a0)\n.balign 4\nhandler: j handler", 8)
+    assert 'Rule: the section "Virtual Address Translation Process"' in said(target.contexts[0], "exit")
+
+
 def test_every_rule_of_the_walker_has_a_usual_cause() -> None:
     """Or the general one of its kind; and each sentence is plain: no capital, no full stop."""
     for rule in (*PTE_RULES, *LEAF_RULES):
