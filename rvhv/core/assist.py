@@ -31,6 +31,7 @@ from rvhv.cpu.slots import (
     TLB_MASK,
     TLB_R,
     TLB_W,
+    TLB_W_BESIDE,
     TLB_W_FLAGGED,
     U64,
     VALUE,
@@ -89,6 +90,8 @@ def assist_store(st, ram, fr, code, va, value, size):  # type: ignore[no-untyped
         if fr[frame + FRAME_FLAGS] & FLAG_CLEAN != U0:
             mark_dirty(st, fr, at >> U12)
         give_write_back(st, fr, entry, at >> U12, page)
+        if fr[frame + FRAME_FLAGS] == U0 and st[entry + TLB_W_FLAGGED] != page:
+            st[entry + TLB_W_BESIDE] = st[entry + TLB_W_FLAGGED]
     write_ram(ram, at, value, size)
     return DONE
 

@@ -134,7 +134,8 @@ TLB_BASE = (STOPS_BASE + STOP_ENTRIES * STOP_WORDS + 7) & ~7
 DATA_WORDS = 8
 # The linear tags are those of R and W where the addend is the bank's linear one, which most pages of a guest have: translated
 # code then needs no addend.
-TLB_R, TLB_W, TLB_ADDEND, TLB_W_FLAGGED, TLB_LINEAR_R, TLB_LINEAR_W = range(6)
+# The last one is that of a page on which something may stop, for stores to other lines of a frame without flags.
+TLB_R, TLB_W, TLB_ADDEND, TLB_W_FLAGGED, TLB_LINEAR_R, TLB_LINEAR_W, TLB_W_BESIDE = range(7)
 FETCH_WORDS = 2  # X tag, index of the page's first predecoded instruction
 # behind the banks: a second level that all contexts share, asked before anything is walked
 SECOND_ENTRIES = 4096

@@ -50,6 +50,7 @@ from rvhv.cpu.slots import (
     TLB_MASK,
     TLB_R,
     TLB_W,
+    TLB_W_BESIDE,
     TLB_W_FLAGGED,
     U64,
     VSATP,
@@ -86,6 +87,7 @@ def clear_bank(st, bank):  # type: ignore[no-untyped-def]
         st[at + TLB_W_FLAGGED] = NO_TAG
         st[at + TLB_LINEAR_R] = NO_TAG
         st[at + TLB_LINEAR_W] = NO_TAG
+        st[at + TLB_W_BESIDE] = NO_TAG
         at += DATA_WORDS
     end = at + entries * FETCH_WORDS
     while at < end:
@@ -203,6 +205,7 @@ def drop_index(st, low_page_bits):  # type: ignore[no-untyped-def]
             st[at + TLB_W_FLAGGED] = NO_TAG
             st[at + TLB_LINEAR_R] = NO_TAG
             st[at + TLB_LINEAR_W] = NO_TAG
+            st[at + TLB_W_BESIDE] = NO_TAG
             st[base + entries * DATA_WORDS + i * FETCH_WORDS] = NO_TAG
             i += U64(512)
         bank += U1
@@ -229,6 +232,9 @@ def withdraw_write(st, frame):  # type: ignore[no-untyped-def]
                 st[at + TLB_W] = NO_TAG
                 st[at + TLB_LINEAR_W] = NO_TAG
                 st[at + TLB_W_FLAGGED] = page
+            beside = st[at + TLB_W_BESIDE]
+            if beside != NO_TAG and ((beside & PAGE) + st[at + TLB_ADDEND]) >> U12 == frame:
+                st[at + TLB_W_BESIDE] = NO_TAG
             at += DATA_WORDS
         bank += U1
 
@@ -241,6 +247,7 @@ def fill_data(st, gva, offset, readable, writable, flagged):  # type: ignore[no-
     st[at + TLB_R] = page if readable else NO_TAG
     st[at + TLB_W] = page if writable and not flagged else NO_TAG
     st[at + TLB_W_FLAGGED] = page if writable and flagged else NO_TAG
+    st[at + TLB_W_BESIDE] = NO_TAG
     addend = (offset & PAGE) - page
     st[at + TLB_ADDEND] = addend
     linear = addend == st[LINEAR]
@@ -271,6 +278,7 @@ def fill_stopping(st, gva, offset, readable, writable, gpa):  # type: ignore[no-
     st[at + TLB_R] = page | STOP_TAG if readable else NO_TAG
     st[at + TLB_W] = gpa if gpa == NO_GPA else (gpa & PAGE) | STOP_TAG
     st[at + TLB_W_FLAGGED] = page | STOP_TAG if writable else NO_TAG
+    st[at + TLB_W_BESIDE] = NO_TAG  # the first store beside it finds out whether the frame has flags
     st[at + TLB_LINEAR_R] = NO_TAG
     st[at + TLB_LINEAR_W] = NO_TAG
     st[at + TLB_ADDEND] = (offset & PAGE) - page

@@ -35,6 +35,7 @@ from rvhv.cpu.state import (
     TLB_LINEAR_W,
     TLB_R,
     TLB_W,
+    TLB_W_BESIDE,
 )
 from rvhv.errors import InternalError
 from rvhv.isa.effects import UseFloat
@@ -406,7 +407,7 @@ class Translator:
     def store(self, addr: Value, value: Value, size: int, via: str) -> None:
         b, va, stored, narrow = self.builder, lift(addr), lift(value), ir.IntType(8 * size)
         entry, wanted = self._entry(va, size)
-        linear, other, by_addend, slow, join = (self.function.append_basic_block() for _ in range(5))
+        linear, other, by_addend, slow, ask, join = (self.function.append_basic_block() for _ in range(6))
         small = b.trunc(stored, narrow) if size < 8 else stored
         b.cbranch(self._hits(entry, TLB_LINEAR_W, wanted), linear, other).set_weights(LIKELY)
         b.position_at_end(linear)
@@ -418,6 +419,9 @@ class Translator:
         b.store(small, self._ram(self._offset(va, entry)), align=1)
         b.branch(join)
         b.position_at_end(slow)
+        beside = b.and_(self._hits(entry, TLB_W_BESIDE, b.or_(wanted, self.const(STOP_TAG))), self._passes(va))
+        b.cbranch(beside, by_addend, ask).set_weights(LIKELY)
+        b.position_at_end(ask)
         self.assist(Assist.STORE, va, stored, self.const(size))
         b.branch(join)
         b.position_at_end(join)

@@ -116,3 +116,58 @@ def test_a_csr_that_is_written_in_a_region() -> None:
             if isinstance(stop, CsrStop):
                 seen[-1].append((stop.old, stop.new, stop.pc, target.steps))
     assert seen[0] == seen[1] and len(seen[0]) == 100
+
+
+# a page that is data, becomes code, is patched, and is watched in another line
+PATCHED = (
+    """
+start:
+    la s1, data
+    la s2, codes
+    li s3, 3000
+again:
+    li s4, 20
+fill:
+    sd s4, 128(s1)
+    addi s4, s4, -1
+    bnez s4, fill
+    andi t0, s3, 8
+    add t0, t0, s2
+    lw t1, 0(t0)
+    sw t1, 64(s1)
+    lw t1, 4(t0)
+    sw t1, 68(s1)
+    fence.i
+    addi t2, s1, 64
+    jalr ra, t2
+    addi s3, s3, -1
+    bnez s3, again
+"""
+    + POWER_OFF
+    + """
+    .balign 8
+codes:
+    addi s5, s5, 1
+    ret
+    c.nop
+    addi s5, s5, 16
+    ret
+    c.nop
+    .balign 4096
+data: .zero 4096
+"""
+)
+
+
+def test_code_beside_a_watched_line() -> None:
+    """A frame that gets a flag takes the right to store beside away: what was derived is dropped."""
+    seen = []
+    for tier, watched in (("interp", False), ("jit", False), ("interp", True), ("jit", True)):
+        target = guests(PATCHED, tier=tier)
+        if watched:
+            target.stops.add_watchpoint(data_of(target) + 1024, 8, Access.READ | Access.WRITE)
+        share(target)
+        context = target.contexts[0]
+        seen.append((context.x[21], target.steps, target.hv.trace_hash()))
+    assert len(set(seen)) == 1
+    assert seen[0][0] == sum(16 if n & 8 else 1 for n in range(1, 3001))
