@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+from array import array
 from collections.abc import Callable, Iterable
 from typing import ClassVar, Literal
 
@@ -96,16 +97,22 @@ class Memory:
     # which frames change: off, it costs nothing; on, the first store to each frame after a look at it takes the slow path
 
     def track(self) -> None:
-        """From now on `take_dirty` says which frames were stored to, by whomever."""
+        """From now on `take_dirty` says which frames were stored to, by whomever. The harts are there already."""
+        if not self.forget:
+            raise InternalError("a memory without harts cannot note what is stored")
         self.tracked = True
-        self._clean(range(self.base, self.base + self.size, PAGE))
+        self._flags[FRAME_FLAGS : self._shared : FRAME_WORDS] = array("Q", [flags | FLAG_CLEAN for flags in self._every()])
+        self._clean(())
 
     def untrack(self) -> None:
         """Stop that."""
         self.tracked = False
+        self._flags[FRAME_FLAGS : self._shared : FRAME_WORDS] = array("Q", [flags & ~FLAG_CLEAN for flags in self._every()])
         self._flags[self._shared + SHARED_DIRTY] = 0
-        for frame in range(self.size // PAGE):
-            self._flags[frame * FRAME_WORDS + FRAME_FLAGS] &= ~FLAG_CLEAN
+
+    def _every(self) -> memoryview[int]:
+        """The flags of each frame."""
+        return self._flags[FRAME_FLAGS : self._shared : FRAME_WORDS]
 
     def take_dirty(self) -> list[int]:
         """The spa of each frame that was stored to since `track` or the last call, in the order of the first stores. A frame

@@ -26,6 +26,17 @@ _READ_ONLY_ERRNOS = {errno.EACCES, errno.EPERM, errno.EROFS}
 _open_disks: weakref.WeakSet[DiskImage] = weakref.WeakSet()
 
 
+class Held(dict[int, bytes]):
+    """Sectors that were written and are not in the file. `own`: bytes that this version of them brought, at most."""
+
+    own = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory, as far as they are not those of the version before."""
+        return sys.getsizeof(self) + min(self.own, len(self) * SECTOR)
+
+
 class DiskImage:
     """A file of whole 512-byte sectors. What the host cannot do raises OSError: an I/O error for the guest."""
 
@@ -57,7 +68,7 @@ class DiskImage:
         self.sectors = status.st_size // SECTOR
         self._dirty = False
         self._told = False
-        self._held: dict[int, bytes] | None = None  # sectors written since `hold`
+        self._held: Held | None = None  # sectors written since `hold`
         self._shared = False  # somebody remembers `_held`
         self._closed = False
         _open_disks.add(self)
@@ -84,7 +95,7 @@ class DiskImage:
     def hold(self) -> None:
         """From now on what the guest writes is kept in memory, the file stays as it is, and closing can be undone."""
         if self._held is None:
-            self._held = {}
+            self._held = Held()
 
     def let_go(self) -> None:
         """Forget what was held. A disk that was closed meanwhile gives the file back."""
@@ -92,12 +103,12 @@ class DiskImage:
         if self._closed:
             self.close()
 
-    def capture_state(self) -> tuple[bool, dict[int, bytes] | None]:
+    def capture_state(self) -> tuple[bool, Held | None]:
         """Whether it is closed, and what it holds: not changed any more, but copied, by the next write."""
         self._shared = True
         return self._closed, self._held
 
-    def restore_state(self, captured: tuple[bool, dict[int, bytes] | None]) -> None:
+    def restore_state(self, captured: tuple[bool, Held | None]) -> None:
         """Be what `capture_state` gave, since `hold`."""
         self._closed, self._held = captured
         self._shared = True
@@ -138,7 +149,8 @@ class DiskImage:
             return
         if self._held is not None:
             if self._shared:
-                self._held, self._shared = self._held.copy(), False
+                self._held, self._shared = Held(self._held), False
+            self._held.own += len(data)
             self._held.update((sector + i, bytes(data[i * SECTOR : (i + 1) * SECTOR])) for i in range(count))
             return
         self._dirty = True

@@ -80,7 +80,7 @@ class Bookmark:
 class History:
     """The history of a Hypervisor or a Machine from now on. `limit`: bytes that it may hold; `say` gets a sentence when something
     is lost. Disks keep what guests write in memory from now on. VMs are created before. Raises SnapshotError for a machine
-    whose run depends on more than its inputs.
+    whose run depends on more than its inputs. It begins sooner where `Memory.track` was called before anything was loaded.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class History:
         self.snapshots: list[Snapshot] = []
         self.recording_seconds = 0.0  # of the processor, spent on snapshots
         self._pages = Pages(self.world.memory)
-        self._blobs: dict[int, list[int]] = {}  # id of a long bytes object -> [its length, mementos that hold it]
+        self._blobs: dict[int, list[int]] = {}  # id of a long object -> [its size, mementos that hold it]
         self._applied = 0  # events before the present
         self._seconds = 0.0  # of the run up to the present
         self._due = 0.0  # `_seconds` at which the next snapshot is taken
@@ -108,8 +108,8 @@ class History:
             disk.hold()
         self.world.drain()
         self._head = self._remember()  # what the present descends from
+        self._pages.begin(0, self.world.written())
         self.world.memory.track()
-        self._pages.begin(0)
         self.world.take_feeds(self._take_feed)
 
     def close(self) -> None:
@@ -465,8 +465,8 @@ class History:
 
     def _remember(self) -> Snapshot:
         memento = capture(self.world.root)
-        for blob in memento.blobs:
-            self._blobs.setdefault(id(blob), [len(blob), 0])[1] += 1
+        for blob, size in memento.blobs:
+            self._blobs.setdefault(id(blob), [size, 0])[1] += 1
         if self.snapshots:
             self._seconds = max(self._seconds, self.snapshots[-1].seconds)  # it may have been faster the second time
         snapshot = Snapshot(self._number, self.now, self._applied, self._seconds, memento)
@@ -474,7 +474,7 @@ class History:
         return snapshot
 
     def _drop(self, snapshot: Snapshot) -> None:
-        for blob in snapshot.memento.blobs:
+        for blob, _ in snapshot.memento.blobs:
             count = self._blobs[id(blob)]
             count[1] -= 1
             if not count[1]:

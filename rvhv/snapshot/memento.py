@@ -7,7 +7,7 @@ declarations on classes say what is no state of a machine:
   walked nor set back, and neither is any attribute called `on_...`: a callback of the user's. `("*",)`: nothing of such an
   object is state (images, memory, breakpoints).
 - `capture_state(self)` and `restore_state(self, captured)`: the object does it itself. What the first returns is not walked, and
-  must not change afterwards.
+  must not change afterwards; a tuple, of which long parts have a `size` in bytes.
 
 Anything that is not known to be safe raises InternalError: an iterator halfway or a lock cannot be set back.
 """
@@ -52,13 +52,13 @@ ATOMS: set[type] = {
 
 
 class Memento:
-    """What `capture` found. `size`: bytes that it holds of its own; `blobs`: long bytes objects that it shares with others."""
+    """What `capture` found. `size`: bytes that it holds of its own; `blobs`: long objects that it shares, and their sizes."""
 
     __slots__ = ("blobs", "parts", "size")
 
     def __init__(self) -> None:
         self.parts: list[tuple[Any, Callable[[Any, Any], None], Any]] = []
-        self.blobs: list[bytes] = []
+        self.blobs: list[tuple[object, int]] = []
         self.size = 0
 
     def restore(self) -> None:
@@ -86,6 +86,8 @@ def capture(root: object) -> Memento:
         if way is ATOM:
             continue
         saved, children, put_back = way(thing)
+        if put_back is _put_custom and type(saved) is tuple:
+            blobs += ((part, part.size) for part in saved if hasattr(part, "size"))
         if put_back is not None:
             parts.append((thing, put_back, saved))
         for child in children:
@@ -93,7 +95,7 @@ def capture(root: object) -> Memento:
             if kind not in ATOMS:
                 todo.append(child)
             elif kind is bytes and len(child) >= LEAST_BLOB:
-                blobs.append(child)
+                blobs.append((child, len(child)))
     memento.size = sum(PART_BYTES + sys.getsizeof(saved) for _, _, saved in parts)
     return memento
 

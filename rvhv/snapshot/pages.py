@@ -7,7 +7,7 @@ held to the one behind it, so that all others stay exact.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from rvhv.core.memory import PAGE, Memory
 
@@ -43,27 +43,25 @@ class Pages:
         """Bytes held, the books included."""
         return len(self._kept) * (PAGE + 200) + self._entries * ENTRY_BYTES + len(self._numbers) * FIRST_ENTRY_BYTES
 
-    def begin(self, number: int) -> None:
-        """The first snapshot: all of memory. Anything there was is dropped."""
+    def begin(self, number: int, written: Iterable[int] | None = None) -> None:
+        """The first snapshot: all of memory, or of the frames that were ever `written`. Anything there was is dropped."""
         self._kept.clear()
         self._numbers.clear()
         self._versions.clear()
         self._changed.clear()
         self._entries = 0
-        changed = self._changed[number] = set()
-        memory = self.memory
-        nothing = bytes(CHUNK)
+        self.add(number, self._not_zero() if written is None else written)
+
+    def _not_zero(self) -> Iterator[int]:
+        """Frames with something in them. Memory that nobody has touched yet is touched: slow, and the host has to find it."""
+        memory, nothing = self.memory, bytes(CHUNK)
         end = memory.base + memory.size
         for start in range(memory.base, end, CHUNK):
-            chunk = memory.read(start, min(CHUNK, end - start))
-            if chunk == nothing:
-                continue
-            for at in range(0, len(chunk), PAGE):
-                if (page := chunk[at : at + PAGE]) != ZERO:
-                    self._add(number, changed, start + at, page)
+            if memory.read(start, min(CHUNK, end - start)) != nothing[: end - start]:
+                yield from range(start, min(start + CHUNK, end), PAGE)
 
     def add(self, number: int, spas: Iterable[int]) -> None:
-        """A snapshot behind all others, of frames that may have changed since the last one."""
+        """A snapshot behind all others, of the frames that may have changed since the last one."""
         changed = self._changed[number] = set()
         read = self.memory.read
         for spa in spas:

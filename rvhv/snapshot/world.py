@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any
 
-from rvhv.core.memory import Memory
+from rvhv.core.memory import PAGE, Memory
 from rvhv.cpu.state import ARCH_WORDS
 from rvhv.errors import SnapshotError
 from rvhv.hart import Hart
+from rvhv.hv.gstage import Sv39x4
 from rvhv.hv.hypervisor import Hypervisor
 from rvhv.machine.disk import DiskImage
 from rvhv.machine.virt import Machine
@@ -48,6 +49,10 @@ class World:
     @property
     def finished(self) -> bool:
         raise NotImplementedError
+
+    def written(self) -> Iterable[int] | None:
+        """The frames that were ever written, if that is known: it is where somebody called `Memory.track` before they were."""
+        return self.memory.take_dirty() if self.memory.tracked else None
 
     @property
     def takes_input(self) -> bool:
@@ -120,6 +125,12 @@ class HostedWorld(World):
     @property
     def finished(self) -> bool:
         return self.root.finished
+
+    def written(self) -> Iterable[int] | None:
+        hv = self.root
+        if all(isinstance(getattr(vm, "gstage", None), Sv39x4) for vm in hv.vms):
+            return range(hv.memory.base, hv.frames.end_of_used, PAGE)  # ours write no others
+        return super().written()
 
     @property
     def takes_input(self) -> bool:

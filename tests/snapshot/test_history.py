@@ -293,6 +293,7 @@ def test_other_bare_machines(software: str, tmp_path: Path) -> None:
     path.write_bytes(bytes(4096))
     with DiskImage(path) as disk:
         machine = Machine(Memory(MEMORY), tier="interp")
+        machine.memory.track()  # so that it is known what was ever written
         fill_slots(machine, [disk], 0)
         if software == "htif":
             prepare(Software(image_path("bench-integer")), memory=MEMORY, harts=1).start(machine)
@@ -312,9 +313,15 @@ def test_other_bare_machines(software: str, tmp_path: Path) -> None:
         walk.history.change(lambda: disk.write_sectors(1, b"w" * 512), "disk")
         walk.seen.clear()
         walk.history.run(100)
+        size = walk.history.size
+        walk.history.change(lambda: disk.write_sectors(0, bytes(4096)), "all of it")
+        walk.history.bookmark("written")
+        assert walk.history.size > size + 4096  # what disks hold is counted
         walk.history.goto(0)
         assert disk.read_sectors(1, 1) == bytes(512)
         walk.history.goto(walk.history.furthest)
+        assert disk.read_sectors(0, 8) == bytes(4096)
+        walk.history.goto(5000)
         assert disk.read_sectors(1, 1) == b"w" * 512
         walk.history.close()
     assert path.read_bytes() == bytes(4096)
