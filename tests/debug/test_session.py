@@ -33,9 +33,11 @@ def session() -> Iterator[Session]:
         yield session
 
 
-def guest(text: str, symbols: dict[str, int] | None = None, slice_steps: int = 100_000, copies: int = 1) -> Session:
+def guest(
+    text: str, symbols: dict[str, int] | None = None, slice_steps: int = 100_000, copies: int = 1, tier: str | None = None
+) -> Session:
     """VMs that run the same few instructions."""
-    hv = Hypervisor("64M", slice_steps=slice_steps)
+    hv = Hypervisor("64M", slice_steps=slice_steps, tier=tier)
     image = load_image(elf({START: Assembler(ISA).program(text, START)}, START, symbols or {}), "guest")
     for i in range(copies):
         hv.create(f"guest{i}", image, memory="4M")
@@ -222,6 +224,21 @@ def test_who_wrote_this() -> None:
         said(session, "disable 1")
         said(session, "reverse-continue")
         assert session.target.steps == 0 and any("history begins" in note for note in session.notes)
+
+
+@pytest.mark.parametrize("tier", ["interp", "jit"])
+def test_what_is_written_beside_a_watched_line_is_remembered(tier: str) -> None:
+    with guest(STORES, tier=tier) as session:
+        said(session, f"watch {START + 0x2800:#x}")
+        for mark in ("one", "two", "three"):
+            said(session, f"bookmark {mark}")
+            said(session, "run 100000")
+            assert "g:0x80202000" in said(session, f"diff {mark}")
+        last = session.context.x[10]
+        said(session, "goto three")
+        stored = session.command(f"x/1gd {START + 0x2000:#x}").json()
+        said(session, "goto end")
+        assert session.context.x[10] == last and session.command(f"x/1gd {START + 0x2000:#x}").json() != stored
 
 
 def test_an_interrupted_search_ends_where_it_began() -> None:
