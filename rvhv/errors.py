@@ -23,5 +23,9 @@ class DebugError(RvhvError):
     """What was asked of the debugger cannot be done: a command, an expression or an address is no good."""
 
 
+class SnapshotError(RvhvError):
+    """A moment cannot be remembered or gone back to."""
+
+
 class InternalError(RvhvError):
     """Our own bug: an invariant of rvhv does not hold."""

@@ -20,6 +20,7 @@ from rvhv.cpu.state import (
     CALLS_BASE,
     CONTEXTS_BASE,
     FRAME_WORDS,
+    HART_STATE,
     LOG_WORDS,
     NO_RESERVATION,
     SLOT,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from rvhv.hext.walks.record import Walk
 
 MASK64 = (1 << 64) - 1
+ACCESS_ALL = 7
 PMP_ALL = 3 << 3 | 7  # NAPOT; R, W and X
 # PMP and the triggers in the architectural block, in bytes: what the TLB bank of a context does not tell apart by itself
 PROTECTION = slice(8 * SLOT["pmpcfg0"], 8 * SLOT[f"tdata2_{TRIGGERS - 1}"] + 8)
@@ -57,9 +59,10 @@ RESET = {
     **{f"tdata1_{i}": triggers.RESET for i in range(TRIGGERS)},
 }
 SERVICE = int(Exit.SERVICE)
+STATE = tuple(SLOT[name] for name in HART_STATE)
 TLB_BITS = 8
 RUN_END, STEPS = SLOT["run_end"], SLOT["steps"]
-BUS = SLOT["bus"]
+BUS, X_SINK = SLOT["bus"], SLOT["x_sink"]
 MMIO_VALUE, MMIO_SIZE, MMIO_ANSWER = SLOT["mmio_value"], SLOT["mmio_size"], SLOT["mmio_answer"]
 NOT_WAITING, DONE, REFUSED = (int(answer) for answer in (Answer.NONE, Answer.DONE, Answer.REFUSED))
 
@@ -243,6 +246,7 @@ class Hart:
 
     def save(self, block: bytearray) -> None:
         """Copy the architectural state to `block` (ARCH_BYTES long)."""
+        self.state[X_SINK] = 0  # what was written to x0: the tiers differ in it
         block[:] = self._arch
 
     def restore(self, block: bytes | bytearray) -> None:
@@ -252,6 +256,35 @@ class Hart:
             self.state[SLOT["pmp_epoch"]] += 1
             self.state[SLOT["stops_epoch"]] += 1
         self._arch[:] = block
+
+    def capture_state(self) -> tuple[bytes, tuple[int, ...], bytes]:
+        """All that it is between two runs: the architectural block, what belongs to the hart, records that were not drained."""
+        state, base = self.state, self._trace_base
+        state[X_SINK] = 0
+        records = bytes(state[base : base + state[SLOT["trace_head"]] * TRACE_WORDS])
+        return bytes(self._arch), tuple(state[slot] for slot in STATE), records
+
+    def restore_state(self, captured: tuple[bytes, tuple[int, ...], bytes]) -> None:
+        """Be what `capture_state` gave. What was derived from memory is memory's: whoever writes it drops that."""
+        block, words, records = captured
+        state, base = self.state, self._trace_base
+        self.restore(block)
+        for slot, word in zip(STATE, words, strict=True):
+            state[slot] = word
+        count = len(records) // 8
+        state[base : base + count] = memoryview(records).cast("Q")
+        state[SLOT["trace_head"]] = count // TRACE_WORDS
+        # of watched CSRs nobody is told that they were something else at another time
+        state[SLOT["fetch_once"]] = state[SLOT["stopped"]] = state[SLOT["csrs_left"]] = 0
+        state[SLOT["generation"]] = (state[SLOT["generation"]] - 1) & MASK64  # behind, whoever it was: its TLB is flushed
+        state[SLOT["next_sample"]] = state[SLOT["steps"]]
+        state[SLOT["sampled_steps"]] = state[SLOT["region_steps"]]
+
+    def pass_stops(self) -> None:
+        """Let the instruction at pc pass the host's stops once, as if it had been stopped."""
+        state = self.state
+        state[SLOT["stopped"]] = ACCESS_ALL
+        state[SLOT["stop_pc"]], state[SLOT["stop_steps"]] = state[SLOT["pc"]], state[SLOT["vm_steps"]]
 
     def drain_trace(self) -> bytes:
         """The trace records (five little-endian words each: vm, cause, pc, gpa, vm_steps) since the last drain."""

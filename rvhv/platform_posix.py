@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import resource
+import select
 import signal
 import sys
 import termios
@@ -43,6 +44,14 @@ def peak_memory() -> int | None:
     """The most bytes this process has had resident. Source: getrusage(2), in KiB but on macOS."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def key_ready(fd: int, timeout: float) -> bool:
+    """Whether a terminal has something to read, waiting up to `timeout` seconds for it."""
+    try:
+        return bool(select.select([fd], [], [], timeout)[0])
+    except (OSError, ValueError):
+        return True  # reading says what is wrong
 
 
 @contextmanager

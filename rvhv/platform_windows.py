@@ -48,6 +48,16 @@ def peak_memory() -> int | None:
     return None
 
 
+def key_ready(fd: int, timeout: float) -> bool:
+    """Whether the console has a key to read, waiting up to `timeout` seconds for it."""
+    deadline = time.monotonic() + timeout
+    while not msvcrt.kbhit():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
 # of SetConsoleMode
 _PROCESSED_INPUT, _LINE_INPUT, _ECHO_INPUT, _VIRTUAL_TERMINAL_INPUT = 1, 2, 4, 0x200
 

@@ -76,9 +76,14 @@ class Boot:
     next_at: int  # what firmware starts
 
     @property
+    def images(self) -> list[Image]:
+        """The programs that are ELFs."""
+        return [program.elf for program in self.programs if program.elf is not None]
+
+    @property
     def symbols(self) -> Symbols:
-        """Of the programs that are ELFs."""
-        return Symbols({name: value for p in self.programs if p.elf for name, value in p.elf.symbols.items()})
+        """Of `images`."""
+        return Symbols({name: value for image in self.images for name, value in image.symbols.items()})
 
     @property
     def hint(self) -> str:

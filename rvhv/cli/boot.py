@@ -159,6 +159,25 @@ def new_profile(boot: Boot, harts: int) -> Profile:
     return profile
 
 
+def new_machine(boot: Boot, setup: Setup, on_output: Callable[[bytes], None]) -> Machine:
+    """A machine with everything in its place, about to start."""
+    from rvhv.machine.memory import Memory
+    from rvhv.machine.virt import Machine
+    from rvhv.virtio.slots import fill_slots
+
+    machine = Machine(
+        Memory(setup.memory),
+        harts=setup.harts,
+        on_output=on_output,
+        realtime=setup.realtime,
+        check_fences=setup.check_fences,
+        tier=setup.tier,
+    )
+    fill_slots(machine, setup.disks, setup.seed)
+    boot.start(machine)
+    return machine
+
+
 def check_harts(smp: int) -> None:
     from rvhv.machine.virt_board import MAX_HARTS
 
@@ -232,11 +251,11 @@ class Session(AbstractContextManager["Session"]):
 
     def _new_machine(self) -> Machine:
         setup = self._setup
-        machine = self._board(self._console.write, setup.disks, setup.tier)
+        machine = new_machine(self._boot, setup, self._console.write)
         if setup.twins is not None:
             from rvhv.cli.verify import VerifiedMachine
 
-            twin = self._board(lambda data: None, setup.twins, "interp")
+            twin = new_machine(self._boot, replace(setup, disks=setup.twins, tier="interp"), lambda data: None)
             self._both = VerifiedMachine(machine, twin, setup.seed, self._steps, self._symbols)
         if setup.log_file is not None:
             from rvhv.boot.commit_log import CommitLog
@@ -244,24 +263,6 @@ class Session(AbstractContextManager["Session"]):
             machine.watcher = CommitLog(machine, setup.log_file)
         if self.profile is not None:
             self.profile.watch(machine.harts)
-        return machine
-
-    def _board(self, on_output: Callable[[bytes], None], disks: list[DiskImage], tier: str | None) -> Machine:
-        from rvhv.machine.memory import Memory
-        from rvhv.machine.virt import Machine
-        from rvhv.virtio.slots import fill_slots
-
-        setup = self._setup
-        machine = Machine(
-            Memory(setup.memory),
-            harts=setup.harts,
-            on_output=on_output,
-            realtime=setup.realtime,
-            check_fences=setup.check_fences,
-            tier=tier,
-        )
-        fill_slots(machine, disks, setup.seed)
-        self._boot.start(machine)
         return machine
 
     def __exit__(self, *_: object) -> None:

@@ -18,6 +18,7 @@ COMMANDS = {  # name on the command line -> the module of this package that defi
     "demo": "demo",
     "run": "run",
     "boot": "boot",
+    "debug": "debug",
     "jit": "jit",
     "bench": "bench",
     "riscv-tests": "riscv_tests",

@@ -113,7 +113,7 @@ def host(plan: Plan, *, passed: Callable[[VM], bool] = lambda vm: not vm.failed)
         disks = [stack.enter_context(DiskImage(guest.disk)) if guest.disk else None for guest in plan.guests]
         profile_file = stack.enter_context(plan.profile.open("w", encoding="utf-8")) if plan.profile is not None else None
         ensure_compiled(no_color=plan.no_color)
-        hv = stack.enter_context(_hypervisor(plan, "jit" if plan.verify_jit else plan.tier))
+        hv = stack.enter_context(new_hypervisor(plan, "jit" if plan.verify_jit else plan.tier))
         vms = [
             hv.create(guest.name, image, memory=guest.memory, disk=disk)
             for guest, image, disk in zip(plan.guests, images, disks, strict=True)
@@ -159,14 +159,15 @@ def _twin(
     """The interpreted machine of --verify-jit, with the same VMs."""
     from rvhv.cli.verify import DiskTwins, VerifiedHypervisor
 
-    twin = stack.enter_context(_hypervisor(plan, "interp"))
+    twin = stack.enter_context(new_hypervisor(plan, "interp"))
     copies = iter(stack.enter_context(DiskTwins([disk for disk in disks if disk is not None])).disks)
     for guest, image, disk in zip(plan.guests, images, disks, strict=True):
         twin.create(guest.name, image, memory=guest.memory, disk=disk and next(copies))
     return VerifiedHypervisor(hv, twin, plan.seed)
 
 
-def _hypervisor(plan: Plan, tier: str | None) -> Hypervisor:
+def new_hypervisor(plan: Plan, tier: str | None) -> Hypervisor:
+    """A hypervisor with room for the plan's guests. Raises ConfigError."""
     from rvhv import Hypervisor
     from rvhv.hv.sizes import MemoryShort, memory_size, show_size
 

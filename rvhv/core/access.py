@@ -194,6 +194,16 @@ def load_slow(st, ram, fr, code, va, size, via):  # type: ignore[no-untyped-def]
 
 
 @jit
+def give_write_back(st, fr, entry, frame, page):  # type: ignore[no-untyped-def]
+    """After a store of the slow path, the next one hits if nothing is left to look at."""
+    if fr[frame * FRAME_WORDS + FRAME_FLAGS] == U0 and st[entry + TLB_W_FLAGGED] == page:
+        st[entry + TLB_W] = page
+        if st[entry + TLB_ADDEND] == st[LINEAR]:
+            st[entry + TLB_LINEAR_W] = page
+        st[entry + TLB_W_FLAGGED] = NO_TAG
+
+
+@jit
 def store_slow(st, ram, fr, code, va, value, size, via):  # type: ignore[no-untyped-def]
     """A store that missed. FAULT_WATCH means that it was done."""
     entry = st[TLB_DATA] + ((va >> U12) & st[TLB_MASK]) * DATA_WORDS
@@ -201,11 +211,7 @@ def store_slow(st, ram, fr, code, va, value, size, via):  # type: ignore[no-unty
         # the translation is known, only the frame's flags need a look: data beside code or page tables
         at = va + st[entry + TLB_ADDEND]
         result = store_phys(st, ram, fr, code, at + st[RAM_BASE], value, size)
-        if fr[(at >> U12) * FRAME_WORDS + FRAME_FLAGS] == U0 and st[entry + TLB_W_FLAGGED] == va & PAGE:
-            st[entry + TLB_W] = va & PAGE  # nothing is derived from the frame any more
-            if st[entry + TLB_ADDEND] == st[LINEAR]:
-                st[entry + TLB_LINEAR_W] = va & PAGE
-            st[entry + TLB_W_FLAGGED] = NO_TAG
+        give_write_back(st, fr, entry, at >> U12, va & PAGE)
         return result
     fault, spa, first, rest = locate_parts(st, ram, fr, code, va, size, ACCESS_W, via)
     if fault == FAULT_MMIO:

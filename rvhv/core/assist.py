@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from rvhv.core.access import is_page_of, locate, read_ram
+from rvhv.core.access import give_write_back, is_page_of, locate, read_ram
 from rvhv.core.ops import Assist
-from rvhv.cpu.frames import write_ram
+from rvhv.cpu.frames import mark_dirty, write_ram
 from rvhv.cpu.njit import jit
 from rvhv.cpu.regions import lines_of
 from rvhv.cpu.rights import ACCESS_R, ACCESS_W
 from rvhv.cpu.slots import (
     DATA_WORDS,
     FAULT_NONE,
+    FLAG_CLEAN,
     FLAG_WATCH,
     FRAME_CODE_LINES,
     FRAME_FLAGS,
@@ -86,6 +87,9 @@ def assist_store(st, ram, fr, code, va, value, size):  # type: ignore[no-untyped
             return LEAVE
         if (fr[frame + FRAME_CODE_LINES] | fr[frame + FRAME_TABLE_LINES]) & lines_of(at & PAGE_OFFSET, size) != U0:
             return LEAVE
+        if fr[frame + FRAME_FLAGS] & FLAG_CLEAN != U0:
+            mark_dirty(st, fr, at >> U12)
+        give_write_back(st, fr, entry, at >> U12, page)
         if fr[frame + FRAME_FLAGS] == U0 and st[entry + TLB_W_FLAGGED] != page:
             st[entry + TLB_W_BESIDE] = st[entry + TLB_W_FLAGGED]
     write_ram(ram, at, value, size)

@@ -7,10 +7,19 @@ from __future__ import annotations
 
 import ctypes
 import mmap
-from collections.abc import Callable
-from typing import Literal
+from array import array
+from collections.abc import Callable, Iterable
+from typing import ClassVar, Literal
 
-from rvhv.cpu.state import CODE_WORDS, FRAME_WORDS, SHARED_WORDS
+from rvhv.cpu.state import (
+    CODE_WORDS,
+    FLAG_CLEAN,
+    FRAME_FLAGS,
+    FRAME_WORDS,
+    SHARED_DIRTY,
+    SHARED_GENERATION,
+    SHARED_WORDS,
+)
 from rvhv.errors import ConfigError, InternalError
 
 PAGE = 4096
@@ -44,17 +53,20 @@ class Buffer:
 class Memory:
     """RAM of `size` bytes at `base`, read and written by spa. Writes drop what was derived from the bytes they change."""
 
+    NOT_STATE: ClassVar = ("*",)  # its pages are remembered as pages
+
     def __init__(self, size: int, base: int = RAM_BASE) -> None:
         if size <= 0 or size % PAGE or base % PAGE:
             raise ConfigError(f"a memory of {size} bytes at {base:#x} is not made of whole {PAGE}-byte pages")
         self.base, self.size = base, size
         self.ram = Buffer(size, "B")
-        self.frames = Buffer((size // PAGE * FRAME_WORDS + SHARED_WORDS) * 8, "Q")
+        self.frames = Buffer((size // PAGE * (FRAME_WORDS + 1) + SHARED_WORDS) * 8, "Q")
         self.code = Buffer(CODE_WORDS * 8, "Q")
         self._bytes = self.ram.view
         self._flags = self.frames.view
         self.engine: object = None  # its translator, which the harts share
         self.forget: list[Callable[[int, int], None]] = []  # each hart's (spa, length)
+        self.tracked = False  # it is known which frames were stored to
 
     def _offset(self, spa: int, length: int) -> int:
         offset = spa - self.base
@@ -83,3 +95,46 @@ class Memory:
 
     def write_u64(self, spa: int, value: int) -> None:
         self.write(spa, value.to_bytes(8, "little"))
+
+    # which frames change: off, it costs nothing; on, the first store to each frame after a look at it takes the slow path
+
+    def track(self) -> None:
+        """From now on `take_dirty` says which frames were stored to, by whomever. The harts are there already."""
+        if not self.forget:
+            raise InternalError("a memory without harts cannot note what is stored")
+        self.tracked = True
+        self._flags[FRAME_FLAGS : self._shared : FRAME_WORDS] = array("Q", [flags | FLAG_CLEAN for flags in self._every()])
+        self._clean(())
+
+    def untrack(self) -> None:
+        """Stop that."""
+        self.tracked = False
+        self._flags[FRAME_FLAGS : self._shared : FRAME_WORDS] = array("Q", [flags & ~FLAG_CLEAN for flags in self._every()])
+        self._flags[self._shared + SHARED_DIRTY] = 0
+
+    def _every(self) -> memoryview[int]:
+        """The flags of each frame."""
+        return self._flags[FRAME_FLAGS : self._shared : FRAME_WORDS]
+
+    def take_dirty(self) -> list[int]:
+        """The spa of each frame that was stored to since `track` or the last call, in the order of the first stores. A frame
+        that got the bytes it had counts too."""
+        count = self._flags[self._shared + SHARED_DIRTY]
+        if not count:
+            return []
+        first = self._shared + SHARED_WORDS
+        dirty = [self.base + frame * PAGE for frame in self._flags[first : first + count]]
+        self._clean(dirty)
+        return dirty
+
+    @property
+    def _shared(self) -> int:
+        return self.size // PAGE * FRAME_WORDS
+
+    def _clean(self, spas: Iterable[int]) -> None:
+        """The next store to each of these frames is to be noted. No hart may keep write permission from before."""
+        flags, base = self._flags, self.base
+        for spa in spas:
+            flags[(spa - base) // PAGE * FRAME_WORDS + FRAME_FLAGS] |= FLAG_CLEAN
+        flags[self._shared + SHARED_DIRTY] = 0
+        flags[self._shared + SHARED_GENERATION] += 1

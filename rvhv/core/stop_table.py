@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
+from typing import ClassVar
 
 from rvhv.core.registry import ISA
 from rvhv.cpu.state import (
@@ -134,6 +135,8 @@ class Stops:
     with that instruction. For a trap or a CSR it stops behind what happened. What the guest does, and when, is the same with and
     without them. What Python and devices do to memory and CSRs stops nothing.
     """
+
+    NOT_STATE: ClassVar = ("*",)  # the debugger's
 
     def __init__(self) -> None:
         self._states: list[memoryview[int]] = []

@@ -19,6 +19,7 @@ from rvhv.cpu.slots import (
     CODE_STRIDE,
     FAULT_NONE,
     FAULT_WATCH,
+    FLAG_CLEAN,
     FLAG_CODE,
     FLAG_LEAF_TABLE,
     FLAG_TABLE,
@@ -34,7 +35,9 @@ from rvhv.cpu.slots import (
     PC,
     RAM_BASE,
     SHARED,
+    SHARED_DIRTY,
     SHARED_GENERATION,
+    SHARED_WORDS,
     U64,
     V,
 )
@@ -78,6 +81,16 @@ def flag_frame(st, fr, frame, flag):  # type: ignore[no-untyped-def]
         if old == U0:
             withdraw_write(st, frame)
             new_generation(st, fr)
+
+
+@jit
+def mark_dirty(st, fr, frame):  # type: ignore[no-untyped-def]
+    """The first store to a frame since somebody looked: note the frame; later ones find nothing to do."""
+    fr[frame * FRAME_WORDS + FRAME_FLAGS] &= ~FLAG_CLEAN
+    shared = st[SHARED]
+    count = fr[shared + SHARED_DIRTY]
+    fr[shared + SHARED_WORDS + count] = frame
+    fr[shared + SHARED_DIRTY] = count + U1
 
 
 @jit
@@ -164,6 +177,8 @@ def before_store(st, ram, fr, code, frame, offset, size):  # type: ignore[no-unt
     """Drop what was derived from `size` bytes at `offset` of a frame with flags; returns FAULT_WATCH if it is watched."""
     at = frame * FRAME_WORDS
     flags = fr[at + FRAME_FLAGS]
+    if flags & FLAG_CLEAN != U0:
+        mark_dirty(st, fr, frame)
     lines = (U1 << (offset >> U6)) | (U1 << ((offset + size - U1) >> U6))
     code_hit = flags & FLAG_CODE != U0 and fr[at + FRAME_CODE_LINES] & lines != U0
     table_hit = flags & TABLE_FLAGS != U0 and fr[at + FRAME_TABLE_LINES] & lines != U0
@@ -214,6 +229,8 @@ def forget_range(st, ram, fr, code, spa, length):  # type: ignore[no-untyped-def
         size = min(end - at, PAGE_OFFSET + U1 - offset)
         frame = at >> U12
         flags = fr[frame * FRAME_WORDS + FRAME_FLAGS]
+        if flags & FLAG_CLEAN != U0:
+            mark_dirty(st, fr, frame)
         if flags & FLAG_CODE != U0:
             drop_code(fr, code, frame, offset, size)
         if flags & TABLE_FLAGS != U0:

@@ -103,6 +103,12 @@ HART_NAMES = (
     "slice_end",  # value of `steps` at which the slice of the VM on the hart is over; it may be below zero. Unused at no cost
 )
 
+# Of these, what is state between two runs. The others are caches, scratch, places of things in this process, or the host's.
+HART_STATE = (
+    *"steps clock hs_hook m_hook trace_vm mhartid mtimecmp bus".split(),
+    *"mmio_spa mmio_size mmio_write mmio_value mmio_answer".split(),
+)
+
 SLOT = {name: i for i, name in enumerate((*ARCH_NAMES, *HART_NAMES))}
 ARCH_WORDS = len(ARCH_NAMES)
 ARCH_BYTES = 8 * ARCH_WORDS
@@ -189,10 +195,12 @@ FRAME_FLAGS, FRAME_CODE_LINES, FRAME_TABLE_LINES, FRAME_CODE = range(4)
 SHARED_WORDS = 4
 SHARED_GENERATION = 0  # rises with each change that every hart's TLB must follow: a hart that is behind flushes before it runs
 SHARED_CODE_NEXT = 1  # first free page of predecoded code
+SHARED_DIRTY = 2  # length of the list that follows these words: frames, in order, whose FLAG_CLEAN a store has cleared
 FLAG_CODE = 1  # instructions were decoded from it
 FLAG_TABLE = 2  # page tables were read from it, of any level and stage
 FLAG_LEAF_TABLE = 4  # page tables of level 0 of the first stage, and nothing else, were read from it
 FLAG_WATCH = 8  # a store to it ends run() with Exit.WATCH
+FLAG_CLEAN = 16  # nothing was stored to it since somebody looked: the next store clears the flag and notes the frame
 
 # predecoded code: pages of one word a halfword, two end marks, and the frame the page was decoded from
 CODE_END = 2048

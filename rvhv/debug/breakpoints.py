@@ -317,6 +317,11 @@ class Breakpoints:
         """The first breakpoint that a halt is for, its condition true; whatever its count says. Changes nothing."""
         return next((one for one, _ in self._met(halt)), None)
 
+    def outcome(self, halt: Halt) -> Outcome | None:
+        """The same with what there is to say about it."""
+        one = self.hits(halt)
+        return None if one is None else Outcome(halt, one, self._event_of(one))
+
     def decide(self, halt: Halt, notes: list[str] | None = None) -> Breakpoint | None:
         """Count the halt for each breakpoint that it is for; the first of them that does not ignore it."""
         if halt.stop is not None and halt.stop.access == Access.EXECUTE and self._was_seen(halt.context):
@@ -450,7 +455,7 @@ class Breakpoints:
     def _see(self, event: Event) -> None:
         if any(one.enabled and one.aim.meets_event(event) for one in self._entries.values()):
             self._events = [*(other for other in self._events if other.steps == event.steps), event]
-            self.target.interrupt()
+            self.target.halt()
 
     def _transports(self) -> list[tuple[Context, VirtioMmio]]:
         found: dict[int, tuple[Context, VirtioMmio]] = {}

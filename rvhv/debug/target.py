@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from rvhv.hv.vm import VM
     from rvhv.machine.image import Image
     from rvhv.machine.virt import Machine
+    from rvhv.snapshot.history import History
+    from rvhv.snapshot.world import Why
 
 STRIDE = 100_000_000  # steps of one call of a bare machine
 PC, PRV, V, SEPC, VM_STEPS, TRAP_STEPS = (SLOT[n] for n in ("pc", "prv", "v", "sepc", "vm_steps", "trap_steps"))
@@ -230,6 +232,8 @@ class Target(ABC):
 
     def __init__(self) -> None:
         self.on_output: Callable[[Context, bytes], None] | None = None  # of a bare machine: the context is its first hart
+        self.history: History | None = None  # where `record` was called
+        self._idle = False  # the last run ended because everybody sleeps
 
     @property
     @abstractmethod
@@ -261,14 +265,60 @@ class Target(ABC):
     @abstractmethod
     def finished(self) -> bool: ...
 
-    @abstractmethod
+    def record(self, *, limit: int, say: Callable[[str], None]) -> History:
+        """Remember the run from now on, so that it can go back: see `rvhv.snapshot`. Raises SnapshotError."""
+        from rvhv.snapshot.history import History
+
+        root = self.hv or self.machine
+        assert root is not None
+        self.history = History(root, limit=limit, say=say)
+        return self.history
+
     def run(self, steps: int | None = None) -> Halt:
         """Go on for exactly `steps` steps (None: without end), unless something else ends the run. In the main thread Ctrl-C
         interrupts it where nobody else takes care of SIGINT."""
+        self._idle = False
+        if self.history is None:
+            return self._run(steps)
+        return self.travel(self.history, lambda history: history.run(steps))
+
+    def travel(self, history: History, journey: Callable[[History], Why]) -> Halt:
+        """What a journey through its history comes to as the end of a run."""
+        try:
+            why = journey(history)
+        except KeyboardInterrupt:
+            return Halt(Ended.INTERRUPTED, self.current)
+        if why == "stopped":
+            return self.stopped()
+        return Halt(Ended.WAITING if self._idle and why == "interrupted" else Ended(why.value), self.current)
 
     @abstractmethod
+    def _run(self, steps: int | None) -> Halt:
+        """`run` without a history."""
+
+    @abstractmethod
+    def stopped(self) -> Halt:
+        """Where the run that has just ended was ended by a stop, or else by `halt`."""
+
     def interrupt(self) -> None:
         """Have `run` come back at the next exact point. For signal handlers, callbacks and other threads."""
+        if self.history is not None:
+            self.history.interrupt()
+        else:
+            self.halt()
+
+    @abstractmethod
+    def halt(self) -> None:
+        """Have `run` come back here: for what sees something happen in a run, and would again in the same run's replay."""
+
+    def calm(self) -> None:
+        """Forget an `interrupt` that came too late to end a run."""
+        if self.history is not None:
+            self.history.clear_interrupt()
+        self._calm()
+
+    @abstractmethod
+    def _calm(self) -> None: ...
 
     @abstractmethod
     def close(self) -> None: ...
@@ -281,7 +331,6 @@ class VmTarget(Target):
         super().__init__()
         self.hv: Hypervisor = hv
         self._contexts = [VmContext(self, vm) for vm in hv.vms]
-        self._idle = False
         hv.on_console = self._output
         hv.on_idle = self._wait
 
@@ -323,9 +372,8 @@ class VmTarget(Target):
     def finished(self) -> bool:
         return self.hv.finished
 
-    def run(self, steps: int | None = None) -> Halt:
+    def _run(self, steps: int | None) -> Halt:
         end = None if steps is None else self.hv.steps + steps
-        self._idle = False
         try:
             self.hv.run(steps)
         except KeyboardInterrupt:
@@ -333,14 +381,22 @@ class VmTarget(Target):
         if self._idle:
             return Halt(Ended.WAITING, self.current)
         if self.hv.stopped_at is not None:
-            vm, stop = self.hv.stopped_at
-            return Halt(Ended.STOP, self._contexts[vm.number - 1], stop)
+            return self.stopped()
         if self.hv.steps == end:
             return Halt(Ended.BUDGET, self.current)
         return Halt(Ended.FINISHED if self.hv.finished else Ended.INTERRUPTED, self.current)
 
-    def interrupt(self) -> None:
+    def stopped(self) -> Halt:
+        if self.hv.stopped_at is None:
+            return Halt(Ended.INTERRUPTED, self.current)
+        vm, stop = self.hv.stopped_at
+        return Halt(Ended.STOP, self._contexts[vm.number - 1], stop)
+
+    def halt(self) -> None:
         self.hv.interrupt()
+
+    def _calm(self) -> None:
+        self.hv.clear_interrupt()
 
     def close(self) -> None:
         self.hv.close()
@@ -389,7 +445,7 @@ class MachineTarget(Target):
     def finished(self) -> bool:
         return self.machine.end is not None
 
-    def run(self, steps: int | None = None) -> Halt:
+    def _run(self, steps: int | None) -> Halt:
         machine = self.machine
         end = None if steps is None else machine.steps + steps
         while machine.end is None and machine.steps != end:
@@ -399,8 +455,7 @@ class MachineTarget(Target):
                 self._asked = True
                 going = True
             if machine.stopped_at is not None:
-                index, stop = machine.stopped_at
-                return Halt(Ended.STOP, self._contexts[index], stop)
+                return self.stopped()
             if self._asked:
                 self._asked = False
                 return Halt(Ended.INTERRUPTED, self.current)
@@ -408,9 +463,19 @@ class MachineTarget(Target):
                 return Halt(Ended.WAITING, self.current)
         return Halt(Ended.FINISHED if machine.end is not None else Ended.BUDGET, self.current)
 
-    def interrupt(self) -> None:
-        self._asked = True
+    def stopped(self) -> Halt:
+        if self.machine.stopped_at is None:
+            return Halt(Ended.INTERRUPTED, self.current)
+        index, stop = self.machine.stopped_at
+        return Halt(Ended.STOP, self._contexts[index], stop)
+
+    def halt(self) -> None:
+        self._asked = self.history is None
         self.machine.interrupt()
+
+    def _calm(self) -> None:
+        self._asked = False
+        self.machine.clear_interrupt()
 
     def close(self) -> None:
         self.machine.close()

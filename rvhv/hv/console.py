@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 TRANSCRIPT_BYTES = 1 << 20
+PART_BYTES = 1 << 14  # parts that are full do not change any more, so that many moments can share them
 
 
 class Console:
@@ -12,19 +14,21 @@ class Console:
 
     def __init__(self, on_output: Callable[[bytes], None]) -> None:
         self._on_output = on_output
-        self._transcript = bytearray()
+        self._parts: deque[bytes] = deque(maxlen=2 * TRANSCRIPT_BYTES // PART_BYTES)
+        self._last = bytearray()
         self._typed = bytearray()
 
     def write(self, data: bytes) -> None:
-        self._transcript += data
-        if len(self._transcript) > 2 * TRANSCRIPT_BYTES:
-            del self._transcript[:-TRANSCRIPT_BYTES]
+        self._last += data
+        if len(self._last) >= PART_BYTES:
+            self._parts.append(bytes(self._last))
+            self._last.clear()
         self._on_output(data)
 
     @property
     def transcript(self) -> bytes:
         """The last of what was printed: at least 1 MiB if there was as much."""
-        return bytes(self._transcript)
+        return b"".join((*self._parts, self._last))
 
     def feed(self, data: bytes) -> None:
         self._typed += data

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from rvhv.core.stop_table import Stop, Stops
 from rvhv.cpu.state import ARCH_BYTES, Exit, Fence
@@ -58,6 +58,11 @@ class Hypervisor:
     Raises ConfigError.
     """
 
+    # the user's and the host's; `rvhv.snapshot` sets the rest back
+    NOT_STATE: ClassVar = (
+        *"on_console on_idle on_feed host_seconds run_until interrupted stopped_at _asked _pressed _foreign _raised".split(),
+    )
+
     def __init__(
         self,
         memory: str | int = "256M",
@@ -96,6 +101,9 @@ class Hypervisor:
         self.on_idle: Callable[[], bool] | None = None  # all wait for a device: True when it fed one
         # sees each exit when it was handled, for a VM that stopped at it too; `interrupt` there ends the run there
         self.on_exit: Callable[[VmExit], None] | None = None
+        self.on_feed: Callable[[VM, bytes], None] | None = None  # takes what is typed, and calls VM.typed when it is time
+        self.run_until: float | None = None  # the host's time.perf_counter() at which `run` returns, at an exact point
+        self.interrupted = False  # when `run` returned because `interrupt` was called, or something raised
         self.host_seconds = 0.0
         self._asked = False  # to leave the main loop at the next exact point
         self._pressed = False  # Ctrl-C did
@@ -172,7 +180,8 @@ class Hypervisor:
         stop = FOREVER if max_steps is None else start + whole("max_steps", max_steps)
         with self._ctrl_c():
             while self.steps < stop and not self._asked and self._advance(stop):
-                pass
+                if self.run_until is not None and time.perf_counter() >= self.run_until:
+                    break
             self._leave()
         return self.steps - start
 
@@ -183,6 +192,10 @@ class Hypervisor:
         callbacks and other threads; between two runs it ends the next one at once.
         """
         self._asked = True
+
+    def clear_interrupt(self) -> None:
+        """Nobody wants the next run to end any more."""
+        self._asked = False
 
     def exits(self) -> Iterator[VmExit]:
         """Run, and yield each exit after it was handled, until every VM has stopped. Interrupted as `run` is."""
@@ -252,6 +265,11 @@ class Hypervisor:
             self._raised, self._asked = error, True
         finally:
             self._foreign = False
+
+    @property
+    def between_slices(self) -> bool:
+        """Whether no VM is on the hart."""
+        return self._current is None
 
     @property
     def finished(self) -> bool:
@@ -339,6 +357,7 @@ class Hypervisor:
     def _leave(self) -> None:
         """The run ends here; raises what it was interrupted by."""
         pressed, raised = self._pressed, self._raised
+        self.interrupted = self._asked
         self._asked = self._pressed = False
         self._raised = None
         if raised is not None:

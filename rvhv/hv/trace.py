@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rvhv.core.registry import ISA
@@ -13,7 +13,8 @@ from rvhv.cpu.state import TRACE_WORDS
 
 RECORD = 8 * TRACE_WORDS  # bytes
 CAUSE_FIRST, CAUSE_LAST = 8, 15  # bytes of a record: codes are below 256, and the last has the bit that says interrupt
-KEPT = 1000  # of the last records, at least
+KEPT = 1000  # of the last records
+KEPT_BYTES = KEPT * RECORD
 GUEST_PAGE_FAULTS = frozenset(cause.code for cause in ISA.causes.values() if cause.guest_page_fault)
 MOST_PAGES = 256  # outside RAM, of one VM and cause, that are counted one by one
 IN_RAM, ELSEWHERE = -1, -2  # for a page number: RAM, and pages beyond MOST_PAGES
@@ -46,6 +47,30 @@ class Moved:
         self.total += cost
 
 
+class Recent:
+    """The last KEPT records. They come in pieces of any size, which is no state of a machine."""
+
+    def __init__(self) -> None:
+        self._pieces: deque[bytes] = deque()
+        self._size = 0
+
+    def append(self, records: bytes) -> None:
+        self._pieces.append(records)
+        self._size += len(records)
+        while self._size - len(self._pieces[0]) >= KEPT_BYTES:
+            self._size -= len(self._pieces.popleft())
+
+    def records(self, waiting: bytes = b"") -> list[Record]:
+        """Oldest first; `waiting` come last."""
+        return list(_unpacked(self.capture_state(waiting)))
+
+    def capture_state(self, waiting: bytes = b"") -> bytes:
+        return b"".join((*self._pieces, waiting))[-KEPT_BYTES:]
+
+    def restore_state(self, captured: bytes) -> None:
+        self._pieces, self._size = deque([captured]), len(captured)
+
+
 class Trace:
     """Two kinds of SHA-256 over the records the hart appends: one over all, and one for each VM over its own.
 
@@ -59,8 +84,7 @@ class Trace:
         self._counts: dict[int, Counter[int]] = {}
         self._faults: dict[int, Counter[tuple[int, int]]] = {}
         self._moved: dict[tuple[int, int, int], Moved] = {}
-        self._recent: deque[bytes] = deque()
-        self._recent_bytes = 0
+        self._recent = Recent()
 
     def add_vm(self, number: int, name: str) -> None:
         self._all.update(f"{number} {name}\n".encode())
@@ -72,9 +96,6 @@ class Trace:
         """Take records of one VM (each: its number, scause, sepc, gpa, its own steps; uint64, oldest first)."""
         self._all.update(records)
         self._recent.append(records)
-        self._recent_bytes += len(records)
-        while self._recent_bytes - len(self._recent[0]) >= KEPT * RECORD:
-            self._recent_bytes -= len(self._recent.popleft())
         words = array("Q", records)
         words[0::TRACE_WORDS] = array("Q", bytes(8 * (len(words) // TRACE_WORDS)))
         self._own[number].update(words)
@@ -131,11 +152,10 @@ class Trace:
 
     def recent(self, waiting: bytes = b"") -> list[Record]:
         """The last exits, KEPT at most, oldest first; `waiting`: records that were not taken yet."""
-        return list(_unpacked((*self._recent, waiting)))[-KEPT:]
+        return self._recent.records(waiting)
 
 
-def _unpacked(chunks: Iterable[bytes]) -> Iterator[Record]:
-    for records in chunks:
-        words = array("Q", records)
-        for i in range(0, len(words), TRACE_WORDS):
-            yield Record(*words[i : i + TRACE_WORDS])
+def _unpacked(records: bytes) -> Iterator[Record]:
+    words = array("Q", records)
+    for i in range(0, len(words), TRACE_WORDS):
+        yield Record(*words[i : i + TRACE_WORDS])

@@ -180,7 +180,14 @@ class VM:
     # what a person does with it and asks about it
 
     def feed(self, data: bytes) -> None:
-        """Type on its console: its virtio console once a driver runs it, else what SBI calls read."""
+        """Type on its console."""
+        if self.hv.on_feed is not None:
+            self.hv.on_feed(self, data)
+        else:
+            self.typed(data)
+
+    def typed(self, data: bytes) -> None:
+        """What was typed gets there: to its virtio console once a driver runs it, else to what SBI calls read."""
         if self.stopped is None and self._console_port.status & Status.DRIVER_OK:
             self._virtio_console.input(data)
         else:

@@ -98,6 +98,8 @@ def access(t: Translator, csr: Csr, update: Callable[[Value], Value], writes: bo
     old = reached(rows.value(first.read), rows.value(second.read))
     if not writes:
         return old
+    # somebody watches CSRs: the interpreter says what changes
+    t.require(b.icmp_unsigned("==", t.load_slot("stops_csrs"), t.load_slot("stops_traps")))
     leaves.written = update(old)
     of_plain, of_vs = dict(first.writes), dict(second.writes)
     stores = {}

@@ -26,6 +26,17 @@ _READ_ONLY_ERRNOS = {errno.EACCES, errno.EPERM, errno.EROFS}
 _open_disks: weakref.WeakSet[DiskImage] = weakref.WeakSet()
 
 
+class Held(dict[int, bytes]):
+    """Sectors that were written and are not in the file. `own`: bytes that this version of them brought, at most."""
+
+    own = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory, as far as they are not those of the version before."""
+        return sys.getsizeof(self) + min(self.own, len(self) * SECTOR)
+
+
 class DiskImage:
     """A file of whole 512-byte sectors. What the host cannot do raises OSError: an I/O error for the guest."""
 
@@ -57,6 +68,9 @@ class DiskImage:
         self.sectors = status.st_size // SECTOR
         self._dirty = False
         self._told = False
+        self._held: Held | None = None  # sectors written since `hold`
+        self._shared = False  # somebody remembers `_held`
+        self._closed = False
         _open_disks.add(self)
 
     def _claim(self, label: str) -> None:
@@ -74,11 +88,41 @@ class DiskImage:
 
     @property
     def closed(self) -> bool:
-        return self._file.closed
+        return self._closed
+
+    # going back in time
+
+    def hold(self) -> None:
+        """From now on what the guest writes is kept in memory, the file stays as it is, and closing can be undone."""
+        if self._held is None:
+            self._held = Held()
+
+    def let_go(self) -> None:
+        """Forget what was held. A disk that was closed meanwhile gives the file back."""
+        self._held = None
+        if self._closed:
+            self.close()
+
+    def capture_state(self) -> tuple[bool, Held | None]:
+        """Whether it is closed, and what it holds: not changed any more, but copied, by the next write."""
+        self._shared = True
+        return self._closed, self._held
+
+    def restore_state(self, captured: tuple[bool, Held | None]) -> None:
+        """Be what `capture_state` gave, since `hold`."""
+        self._closed, self._held = captured
+        self._shared = True
 
     def read_sectors(self, sector: int, count: int) -> bytes:
         """`count` sectors from `sector` on. Raises OSError outside the image and when the host cannot read."""
         self._check(sector, count)
+        data = self._read_file(sector, count)
+        held = self._held
+        if not held:
+            return data
+        return b"".join(held.get(sector + i) or data[i * SECTOR : (i + 1) * SECTOR] for i in range(count))
+
+    def _read_file(self, sector: int, count: int) -> bytes:
         try:
             self._file.seek(sector * SECTOR)
             parts: list[bytes] = []
@@ -103,6 +147,12 @@ class DiskImage:
             raise OSError(errno.EROFS, "the disk image is read-only")
         if not data:
             return
+        if self._held is not None:
+            if self._shared:
+                self._held, self._shared = Held(self._held), False
+            self._held.own += len(data)
+            self._held.update((sector + i, bytes(data[i * SECTOR : (i + 1) * SECTOR])) for i in range(count))
+            return
         self._dirty = True
         try:
             self._file.seek(sector * SECTOR)
@@ -122,9 +172,11 @@ class DiskImage:
             self._dirty = False
 
     def close(self) -> None:
-        """Give the file back; the host keeps what was written. May be called twice."""
-        self._file.close()
-        _open_disks.discard(self)
+        """Give the file back (what is held in memory: with `let_go`); the host keeps what was written. May be called twice."""
+        self._closed = True
+        if self._held is None:
+            self._file.close()
+            _open_disks.discard(self)
 
     def __enter__(self) -> DiskImage:
         return self

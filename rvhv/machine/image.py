@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
+from typing import ClassVar
 
 from rvhv.errors import ImageError
 
@@ -58,6 +59,8 @@ class Segment:
 @dataclass(frozen=True)
 class Image:
     """A loadable guest: segments sorted by address and disjoint, the entry inside one of them."""
+
+    NOT_STATE: ClassVar = ("*",)
 
     name: str
     entry: int

@@ -33,6 +33,11 @@ class FrameAllocator:
         """Frames left."""
         return (self._end - self._next) // PAGE + len(self._freed)
 
+    @property
+    def end_of_used(self) -> int:
+        """Frames from this spa on were never given out."""
+        return self._next
+
     def alloc(self, count: int = 1, align: int = 1) -> int:
         """The spa of `count` zeroed frames in a row, aligned to `align` frames. Raises OutOfFrames."""
         spa = self._lowest_freed(count, align) if self._freed else None

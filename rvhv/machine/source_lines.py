@@ -65,6 +65,11 @@ class SourceLines:
         lines = self._table.lines
         return sorted({at for known in self.matching(file) for at in lines[known].get(line, ())})
 
+    def lines_with_code(self, file: str) -> list[int]:
+        """The lines of the files that `file` matches which have code; sorted."""
+        lines = self._table.lines
+        return sorted({line for known in self.matching(file) for line in lines[known]})
+
     def statements(self, file: str, line: int) -> list[int]:
         """Where statements of a line of one of `files` begin."""
         return self._table.lines.get(file, {}).get(line, [])

@@ -12,7 +12,8 @@ class Symbols:
     """Names of addresses, from symbol -> value (`Image.symbols`)."""
 
     def __init__(self, symbols: Mapping[str, int]) -> None:
-        self._sorted = sorted((value, name) for name, value in symbols.items() if not name.startswith(".L"))
+        self.values = {name: value for name, value in symbols.items() if not name.startswith(".L")}
+        self._sorted = sorted((value, name) for name, value in self.values.items())
 
     def place(self, address: int) -> str:
         """`main+0x8 (0x80200160)`; the bare number where no symbol is near."""

@@ -14,7 +14,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from rvhv.core.registry import ISA
 from rvhv.core.stop_table import Stop, Stops
@@ -110,6 +110,9 @@ class Machine:
     ConfigError for a number of harts that the board does not have.
     """
 
+    # the user's and the host's; `rvhv.snapshot` sets the rest back
+    NOT_STATE: ClassVar = ("on_output", "on_feed", "run_until", "interrupted", "stopped_at", "watcher", "_asked", "_start")
+
     def __init__(
         self,
         memory: Memory,
@@ -136,6 +139,9 @@ class Machine:
         self.htif: Htif | None = None
         self.watcher: StepWatcher | None = None
         self.on_output = on_output
+        self.on_feed: Callable[[bytes], None] | None = None  # takes what is typed, and calls `typed` when it is time
+        self.run_until: float | None = None  # the host's time.perf_counter() at which `run` returns, at an exact point
+        self.interrupted = False  # when `run` returned because `interrupt` was called, or for a stop
         self._asked = False  # to leave `run` early
         # the run stopped for a trap of the last hart that the firmware has yet to see; whether events are due after it
         self._trapped = self._events_due = False
@@ -202,6 +208,13 @@ class Machine:
 
     def feed(self, data: bytes) -> None:
         """Type on the console."""
+        if self.on_feed is not None:
+            self.on_feed(data)
+        else:
+            self.typed(data)
+
+    def typed(self, data: bytes) -> None:
+        """What was typed gets there."""
         self.end_reservations()
         self.uart.feed(data)
         if self.htif is not None:
@@ -223,6 +236,11 @@ class Machine:
     def hart_state(self, number: int) -> str:
         """ "running", "asleep" (in a WFI) or "stopped" (its firmware has not started it)."""
         return "stopped" if not self._started(number) else "asleep" if self._waiting[number] else "running"
+
+    @property
+    def realtime(self) -> bool:
+        """Whether its clock is the host's."""
+        return self._start is not None
 
     @property
     def last_run(self) -> int:
@@ -263,19 +281,26 @@ class Machine:
         while self.end is None and self.steps < stop and not self._asked:
             if self._current is None and not self._next_turn():
                 if not self._jump():
+                    self.interrupted = False
                     return False
                 stop -= JUMP_COST
                 continue
             hart = self._current
             assert hart is not None
             self._run(hart, min(self._left, stop - self.steps, CHUNK))
-        self._asked = False
+            if self.run_until is not None and time.perf_counter() >= self.run_until:
+                break
+        self.interrupted, self._asked = self._asked, False
         return self.end is None
 
     def interrupt(self) -> None:
         """Have `run` return after the access or firmware call being handled, or within CHUNK steps; without a run, the next
         one. For signal handlers, callbacks and other threads; what the machine does does not depend on where that is."""
         self._asked = True
+
+    def clear_interrupt(self) -> None:
+        """Nobody wants the next run to end any more."""
+        self._asked = False
 
     @property
     def now(self) -> int:

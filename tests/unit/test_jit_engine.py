@@ -394,17 +394,17 @@ def test_damage_counts_as_absent(own_cache: Path, damage: str) -> None:
 
 
 SHAPES = [
-    "{", "[[", "null", "7", '{"a": 1}', "[1]", "[[1, 2, 3]]", "[[[0], [], []], [[0], []]]", '[[["0"], [], []]]',
-    "[[[0], [4096], []]]", "[[[0], [], [-2]]]", "[[[1], [], []]]", "[[[0.0], [], []]]", "[[[true], [], []]]",
-    "[" * 100_000, "\xff",
+    "{", "[[", "null", "7", '{"a": 1}', "[1]", "[[1, 2, 3, 4]]", "[[[0], [], [], 8], [[0], [], []]]", '[[["0"], [], [], 8]]',
+    "[[[0], [4096], [], 8]]", "[[[0], [], [-2], 8]]", "[[[1], [], [], 8]]", "[[[0.0], [], [], 8]]", "[[[true], [], [], 8]]",
+    "[[[0], [], [], 0]]", "[[[0], [], [], 2049]]", "[[[0], [], [], true]]", "[[[0], [], [], [8]]]", "[" * 100_000, "\xff",
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda s: s[:20])
 def test_a_list_of_another_shape_counts_as_absent(own_cache: Path, shape: str) -> None:
     objects = ObjectCache()
-    objects.remember(JOB.page, [((0,), (2,), (4,))])
-    assert objects.recall(JOB.page) == [((0,), (2,), (4,))]
+    objects.remember(JOB.page, [((0,), (2,), (4,), 8)])
+    assert objects.recall(JOB.page) == [((0,), (2,), (4,), 8)]
     objects.put(cache._page_name(JOB.page), shape.encode("latin-1"))
     assert objects.recall(JOB.page) == []
 

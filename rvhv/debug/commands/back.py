@@ -1,0 +1,163 @@
+"""Back in time."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from rvhv.debug import travel
+from rvhv.debug.commands.arguments import Arguments, number
+from rvhv.debug.commands.table import command
+from rvhv.debug.past import Bookmarks, Changes, Held
+from rvhv.debug.view import Text
+from rvhv.errors import DebugError
+
+if TYPE_CHECKING:
+    from rvhv.debug.session import Session
+    from rvhv.debug.view import View
+
+_NAME = re.compile(r"[A-Za-z_][\w-]*")
+START, END = "start", "end"
+
+
+@command(
+    "back",
+    "back",
+    "go so many steps of the whole machine back",
+    "back [STEPS]",
+    ("back", "one step"),
+    ("back 1000", "a thousand"),
+    ("back 5M", "five million"),
+    repeats="same",
+    details="Going on from there does what was done before, input included. Changing something there (set, type) makes "
+    "another future.",
+)
+def back(session: Session, arguments: Arguments) -> View:
+    steps = arguments.count(1)
+    return session.arrived(session.travel(lambda history: history.goto(max(history.begins, history.now.steps - steps))))
+
+
+@command(
+    "reverse-step",
+    "back",
+    "go back by instructions of the VM or hart that is looked at",
+    "reverse-step [COUNT]",
+    ("reverse-step", "before the last instruction that it made"),
+    ("rs 10", "ten of them"),
+    short=("rs", "rsi", "reverse-stepi"),
+    repeats="same",
+)
+def reverse_step(session: Session, arguments: Arguments) -> View:
+    count = arguments.count(1)
+    context = session.context
+    return session.arrived(session.travel(lambda history: travel.reverse_step(history, context, count), context))
+
+
+@command(
+    "reverse-next",
+    "back",
+    "the same, passing over what was called",
+    "reverse-next [COUNT]",
+    ("reverse-next", "before the last instruction of this function"),
+    short=("rn", "rni", "reverse-nexti"),
+    repeats="same",
+)
+def reverse_next(session: Session, arguments: Arguments) -> View:
+    count = arguments.count(1)
+    context = session.context
+    return session.arrived(session.travel(lambda history: travel.reverse_next(session.target, history, context, count), context))
+
+
+@command(
+    "reverse-continue",
+    "back",
+    "go back to the last time that a breakpoint or watchpoint was met: who wrote this?",
+    "reverse-continue",
+    ("reverse-continue", "after watch counter: where counter was written last"),
+    short=("rc",),
+    repeats="same",
+)
+def reverse_continue(session: Session, arguments: Arguments) -> View:
+    arguments.done()
+    return session.arrived(session.reverse_continue())
+
+
+@command(
+    "goto",
+    "back",
+    "be at a step, at a bookmark, at the start or the end",
+    "goto STEP | BOOKMARK | start | end",
+    ("goto 1000000", "after a million steps of the whole machine, before or behind now"),
+    ("goto before", "at a bookmark"),
+    ("goto start", "where the history begins"),
+    ("goto end", "as far as it was seen"),
+    kinds=("bookmark",),
+)
+def goto(session: Session, arguments: Arguments) -> View:
+    word = arguments.word("STEP or BOOKMARK")
+    history = session.history
+    steps = number(word)
+    if word in history.bookmarks:
+        mark = history.bookmarks[word]
+        return session.arrived(session.travel(lambda history: history.goto(mark)))
+    if word == START:
+        steps = history.begins
+    elif word == END:
+        steps = history.furthest
+    elif steps is None:
+        history.moment_of(word)  # which says that there is none
+        raise AssertionError
+    if steps < history.begins:
+        raise DebugError(f"step {steps:,} is before the history begins, at step {history.begins:,}")
+    return session.arrived(session.travel(lambda history: history.goto(steps)))
+
+
+@command(
+    "bookmark",
+    "back",
+    "name this moment; all names",
+    "bookmark [NAME | --delete NAME]",
+    ("bookmark before", "goto before comes back here"),
+    ("bookmark", "those that there are"),
+    ("bookmark --delete before", "forget one"),
+    short=("bookmarks", "mark"),
+    kinds=("bookmark",),
+)
+def bookmark(session: Session, arguments: Arguments) -> View:
+    history = session.history
+    if arguments.flag("delete"):
+        name = arguments.word("NAME")
+        history.moment_of(name)
+        history.forget_bookmark(name)
+    elif arguments.text:
+        name = arguments.word("NAME")
+        if number(name) is not None or name in (START, END) or not _NAME.fullmatch(name):
+            raise arguments.wrong("a NAME is letters, digits and -, and none that goto understands already")
+        history.bookmark(name)
+        return Text(f"{name} is step {history.now.steps:,}")
+    return Bookmarks.of(history)
+
+
+@command(
+    "diff",
+    "back",
+    "what differs between a bookmark and now: registers, CSRs, pages",
+    "diff BOOKMARK",
+    ("diff before", "then and now, of every guest hart, and the bytes of memory that changed"),
+    kinds=("bookmark",),
+)
+def diff(session: Session, arguments: Arguments) -> View:
+    history = session.history
+    return Changes.of(session.target, history.diff(arguments.word("BOOKMARK")))
+
+
+@command(
+    "history",
+    "back",
+    "how far back it goes, and what it costs",
+    "history",
+    ("history", "where it begins, what came from outside, memory used"),
+)
+def history(session: Session, arguments: Arguments) -> View:
+    arguments.done()
+    return Held.of(session.history)
