@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import resource
+import select
 import signal
 import sys
 import termios
@@ -43,6 +44,23 @@ def peak_memory() -> int | None:
     """The most bytes this process has had resident. Source: getrusage(2), in KiB but on macOS."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def wait_for_pipe(fd: int, seconds: float, *, write: bool = False) -> bool:
+    """Whether a pipe has something to read (or room to write, or another end that is gone) within that time."""
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT if write else select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
+
+
+def end_of_process(code: int) -> str:
+    """How a process ended, in words, from what `Popen.wait` says."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"killed by signal {-code}"
 
 
 @contextmanager

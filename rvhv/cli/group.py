@@ -20,6 +20,7 @@ COMMANDS = {  # name on the command line -> the module of this package that defi
     "boot": "boot",
     "jit": "jit",
     "bench": "bench",
+    "lab": "lab",
     "riscv-tests": "riscv_tests",
     "doctor": "doctor",
     "warmup": "warmup",

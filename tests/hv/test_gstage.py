@@ -44,7 +44,7 @@ def walk(memory: Memory, root: int, gpa: int) -> tuple[int, int] | None:
 def test_the_root_is_16_kib_and_aligned(memory: Memory, frames: FrameAllocator) -> None:
     frames.alloc()
     before = frames.available
-    stage = Sv39x4(memory, frames)
+    stage = Sv39x4(memory, frames, lambda gpa: None)
     assert stage.root % (16 << 10) == 0
     assert before - frames.available == ROOT_FRAMES == 4
 
@@ -62,7 +62,7 @@ def test_what_is_mapped_translates(gpas: list[int]) -> None:
     memory = Memory(SIZE)
     frames = FrameAllocator(memory, memory.base, memory.base + SIZE)
     before = frames.available
-    stage = Sv39x4(memory, frames)
+    stage = Sv39x4(memory, frames, lambda gpa: None)
     spas = {}
     for gpa in gpas:
         assert (walk(memory, stage.root, gpa) is None) == (gpa >> 12 not in spas)
@@ -79,7 +79,7 @@ def test_what_is_mapped_translates(gpas: list[int]) -> None:
 
 def test_out_of_frames_leaves_nothing_behind(memory: Memory, frames: FrameAllocator) -> None:
     before = frames.available
-    stage = Sv39x4(memory, frames)
+    stage = Sv39x4(memory, frames, lambda gpa: None)
     with pytest.raises(OutOfFrames):
         for n in range(SIZE // PAGE):
             stage.map(BASE + n * PAGE)
@@ -90,7 +90,7 @@ def test_out_of_frames_leaves_nothing_behind(memory: Memory, frames: FrameAlloca
 class TestRam:
     @pytest.fixture
     def ram(self, memory: Memory, frames: FrameAllocator) -> Ram:
-        return Ram(memory, Sv39x4(memory, frames), BASE, 64 * PAGE)
+        return Ram(memory, Sv39x4(memory, frames, lambda gpa: None), BASE, 64 * PAGE)
 
     def test_a_write_across_pages_is_read_back(self, ram: Ram) -> None:
         data = bytes(range(256)) * 40
