@@ -17,6 +17,11 @@ from typing import Any
 
 from rvhv.grade.inside import guard, wire
 
+if sys.platform == "win32":
+    from rvhv.grade.inside.platform_windows import limit, lock
+else:
+    from rvhv.grade.inside.platform_posix import limit, lock
+
 FRAMES_SHOWN = 4
 LONGEST_TEXT = 400  # characters of an exception's text
 LONGEST_LINE = 120
@@ -177,8 +182,8 @@ class Servant:
         sources = {**own, **{module: (f"{module}.py", source) for module, source in given.items()}}
         for module in [name for name in sys.modules if name == "rvhv" or name.startswith("rvhv.")]:
             del sys.modules[module]
-        guard.limit(order["memory"], order["cpu_seconds"])
-        guard.lock()
+        limit(order["memory"], order["cpu_seconds"])
+        lock()
         sys.path.clear()
         sys.meta_path.insert(0, FromMemory(sources))
         sys.stdout = sys.stderr = Voice(self.channel, order["output"])
@@ -208,12 +213,9 @@ class Servant:
         while True:
             word, *rest = self.channel.receive()
             try:
-                answer = self._do(word, rest)
-                packed = wire.pack(answer)
+                self.channel.send(["value", wire.pack(self._do(word, rest))])
             except BaseException as error:
                 self.channel.send(self.complain(error))
-            else:
-                self.channel.send(["value", packed])
 
     def _do(self, word: str, rest: list[Any]) -> Any:
         if word == "load":
