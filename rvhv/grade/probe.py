@@ -6,20 +6,23 @@ vsatp is Bare, so a guest virtual address is a guest physical one. The hart sets
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 from rvhv.core.registry import ISA
 from rvhv.cpu.state import SLOT, Exit, Fence
 from rvhv.errors import InternalError
-from rvhv.fences.checker import FenceChecker
-from rvhv.fences.hart import CheckedHart
 from rvhv.fences.report import Missing
 from rvhv.grade.part import Offered, attribute, data, maybe, method, u64, whole
 from rvhv.hext.walks.record import Walk
 from rvhv.hext.walks.recorder import walk_gpa
 from rvhv.hv import registers as r
 from rvhv.hv.gstage import hgatp
-from rvhv.hv.setup import host_guests
+from rvhv.hv.hypervisor import Hypervisor
+from rvhv.hv.stopped import GuestStopped
+from rvhv.hv.vm import VM
+from rvhv.machine.board import BOARD
+from rvhv.machine.image import Image
 from rvhv.machine.memory import PAGE, FrameAllocator, Memory
 
 ADUE = r.field("menvcfg", "ADUE")
@@ -59,19 +62,15 @@ class Probe:
     """The machine: `memory` of `size` bytes, whose frames from `start` on are `frames`; the first is the hart's own program."""
 
     def __init__(self, size: int, vmid: int, *, start: int = 0) -> None:
-        self.memory = Memory(size)
+        self.hv = Hypervisor(size, check_fences=True)
+        assert self.hv.fences is not None
+        self.memory, self.hart, self.checker = self.hv.memory, self.hv.hart, self.hv.fences
         self.frames = Frames(self.memory, self.memory.base + (start or PAGE), self.memory.base + size)
-        self.checker = FenceChecker(self.memory)
-        self.hart = CheckedHart(self.memory, self.checker)
         self.vmid = vmid
         self.fenced: list[int | None] = []  # HFENCE.GVMAs, by gpa; None: all addresses
         self.warm: list[int] = []  # gpas that the hart accesses after each fence, as one that speculates may
-        from rvhv.isa.render.asm import Assembler
-
-        assembler = Assembler(ISA)
-        for place, text in enumerate(WORDS.values()):
-            self.memory.write(self.memory.base + WORD * place, assembler.program(text, self.memory.base))
-        host_guests(self.hart)
+        for place, code in enumerate(_program()):
+            self.memory.write(self.memory.base + WORD * place, code)
         write = self.hart.write_csr
         write("menvcfg", self.hart.read_csr("menvcfg") & ~ADUE)
         write("vsatp", 0)
@@ -104,10 +103,28 @@ class Probe:
         for warm in self.warm:
             self.access("load", warm)
 
+    def stand(self) -> Hypervisor:
+        """The machine as `rvhv debug` can look at it: with a guest, of which there is nothing but the G-stage."""
+        if not self.hv.vms:
+            vm = VM(self.hv, 1, "check", self.memory.size, Image("check", BOARD.image_base, (), b""), None)
+            vm.vcpu.loaded = True
+            vm.stopped = GuestStopped("this is where a check failed: there is no guest to run")
+            self.hv.vms.append(vm)
+            self.hv.last_run = vm
+        return self.hv
+
     @property
     def missing(self) -> list[Missing]:
         """Accesses that a missing fence left to chance."""
         return self.checker.reports
+
+
+@cache
+def _program() -> list[bytes]:
+    from rvhv.isa.render.asm import Assembler
+
+    assembler = Assembler(ISA)
+    return [assembler.program(text, 0) for text in WORDS.values()]
 
 
 def offered_memory(memory: Memory) -> Offered:

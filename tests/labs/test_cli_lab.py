@@ -84,7 +84,8 @@ def test_a_solution(lab2: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_an_exception_is_shown_with_its_place(lab2: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (lab2 / "gstage.py").write_text(REFERENCE.replace("def frame(self, gpa: int) -> int | None:\n", "def frame(self, gpa):\n        1 / 0\n"))
+    source = REFERENCE.replace("def frame(self, gpa: int) -> int | None:\n", "def frame(self, gpa):\n        1 / 0\n")
+    (lab2 / "gstage.py").write_text(source)
     text = said(capsys, "check", lab2, code=1)
     assert "ZeroDivisionError: division by zero" in text and "in frame: 1 / 0" in text
 
