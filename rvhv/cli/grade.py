@@ -59,6 +59,7 @@ def command(
     from rvhv.cli.progress import ensure_compiled
     from rvhv.grade import course
     from rvhv.grade.formats import FORMATS as WRITERS
+    from rvhv.grade.judge import confined
     from rvhv.grade.lab import DEFAULT_SEED, find_lab
 
     lab = find_lab(lab_name)
@@ -69,6 +70,8 @@ def command(
         handed = course.shard(handed, *_shard(shard))
     ensure_compiled(no_color=no_color)
     folder = course.results_folder() if results is None else results
+    if not confined():
+        print("rvhv: on this computer only Python's audit hook confines what is graded: see docs/teaching.md", file=sys.stderr)
     todo = [course.Job(each, lab.name, DEFAULT_SEED if seed is None else seed, folder) for each in handed]
     documents, interrupted = _grade_all(todo, jobs, no_color)
     if form == "table":

@@ -72,6 +72,14 @@ class Grade:
         }
 
 
+def confined() -> bool:
+    """Whether the kernel of this computer keeps parts from everything but computing."""
+    with Cell(files={"nothing.py": ""}, main="nothing", name="__name__", gives={}, imports=STANDARD, limits=Limits()) as cell:
+        part = Part(cell)
+        part.load()
+        return part.confined
+
+
 class Judge:
     """Of one lab and seed; grades one submission after the other."""
 

@@ -138,11 +138,12 @@ class Part:
         self._refused: Exception | None = None
         self.doing = "it was loaded"
         self.loaded = False
+        self.confined = False  # by the kernel; what the process says before the student's code runs
 
     def load(self) -> None:
         """Have the student's file executed. Raises PartFailed."""
         self.cell.send(["load", self.cell.order])
-        self._finish()
+        self.confined = self._finish() is True
         self.loaded = True
         self.cell.start_counting()
 

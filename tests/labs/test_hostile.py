@@ -10,7 +10,7 @@ import pytest
 
 from rvhv.grade.cell import START, Limits
 from rvhv.grade.check import Bench, Checks, Lost
-from rvhv.grade.judge import Grade, Judge
+from rvhv.grade.judge import Grade, Judge, confined
 from rvhv.grade.lab import Lab
 from rvhv.grade.part import Offered, attribute, items, method, u64, whole
 
@@ -330,6 +330,9 @@ class TestTheWall:
     )  # fmt: skip
     def test_refused(self, line: str) -> None:
         assert "[Errno 1] Operation not permitted" in reason(in_next(line))
+
+    def test_the_judge_knows(self) -> None:
+        assert confined()
 
     def test_threads(self) -> None:
         assert "can't start new thread" in reason(in_next("__import__('_thread').start_new_thread(print, ())"))

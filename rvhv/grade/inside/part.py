@@ -167,8 +167,8 @@ class Servant:
 
     # the beginning
 
-    def load(self, order: dict[str, Any]) -> None:
-        """Read, check and confine; then let the student's code run."""
+    def load(self, order: dict[str, Any]) -> bool:
+        """Read, check and confine; then let the student's code run. Whether the kernel confines it."""
         self.files = order["files"]
         own = {name.removesuffix(".py"): (name, source) for name, source in self.files.items() if name.endswith(".py")}
         given: dict[str, str] = order["gives"]
@@ -183,7 +183,7 @@ class Servant:
         for module in [name for name in sys.modules if name == "rvhv" or name.startswith("rvhv.")]:
             del sys.modules[module]
         limit(order["memory"], order["cpu_seconds"])
-        lock()
+        confined = lock()
         sys.path.clear()
         sys.meta_path.insert(0, FromMemory(sources))
         sys.stdout = sys.stderr = Voice(self.channel, order["output"])
@@ -194,6 +194,7 @@ class Servant:
         if not hasattr(main, order["name"]):
             raise AttributeError(f"{order['main']}.py has no {order['name']}: the lab calls it")
         self.make = getattr(main, order["name"])
+        return confined
 
     def _check_imports(self, file: str, tree: Any, allowed: set[str], own: dict[str, Any]) -> None:
         for line, module in imported(tree, allowed):
