@@ -36,12 +36,12 @@ LINK = $(CC) $(ARCH) $(USE_LLD) -mabi=$(MABI) -nostdlib -static $(subst $(empty)
 IMAGES ?= $(BUILD)/images
 endif
 
-CFLAGS := -std=c11 -O2 -g0 -Wall -Wextra -Werror -ffreestanding -fno-builtin -fno-common -fno-pic -fno-stack-protector \
+CFLAGS := -std=c11 -O2 $(or $(DEBUG),-g0) -Wall -Wextra -Werror -ffreestanding -fno-builtin -fno-common -fno-pic -fno-stack-protector \
           -fno-asynchronous-unwind-tables -ffunction-sections -fdata-sections -mabi=$(MABI) -mcmodel=medany -Iruntime
 # -X: symbols, but not the compiler's temporary ones
 LDFLAGS := --gc-sections --build-id=none -X -z max-page-size=4096
 
-HEADERS := $(wildcard */*.h)
+HEADERS := $(wildcard */*.h */*/*.h)
 # sorted: the order of linking must not depend on the file system
 objects = $(patsubst %,$(BUILD)/%.o,$(sort $(wildcard $(1)/*.c $(1)/*.S)))
 RUNTIME := $(call objects,runtime)

@@ -1,4 +1,4 @@
-    # the guests that are always there: the very files that rvhv/images ships
+    # the guests that are always there: the files that rvhv/images ships, without debug information
     .macro image name
     .balign 16
     .globl \name\()_elf, \name\()_elf_end

@@ -7,7 +7,7 @@ import os
 import click
 from click.shell_completion import CompletionItem
 
-from rvhv.images import GUESTS
+from rvhv.images import BROKEN, GUESTS
 
 
 class GuestType(click.ParamType[str]):
@@ -16,5 +16,5 @@ class GuestType(click.ParamType[str]):
     name = "guest"
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        names = [CompletionItem(name, help=what) for name, what in GUESTS.items() if name.startswith(incomplete)]
+        names = [CompletionItem(name, help=what) for name, what in {**GUESTS, **BROKEN}.items() if name.startswith(incomplete)]
         return names if names and os.sep not in incomplete else [CompletionItem(incomplete, type="file")]

@@ -281,11 +281,19 @@ class VmTarget(Target):
         super().__init__()
         self.hv: Hypervisor = hv
         self._contexts = [VmContext(self, vm) for vm in hv.vms]
+        self._idle = False
         hv.on_console = self._output
+        hv.on_idle = self._wait
 
     def _output(self, vm: VM, data: bytes) -> None:
         if self.on_output is not None:
             self.on_output(self._contexts[vm.number - 1], data)
+
+    def _wait(self) -> bool:
+        """Rather than end VMs that nothing wakes, have `run` come back: they are there to be looked at, or typed to."""
+        self._idle = True
+        self.hv.interrupt()
+        return False
 
     @property
     def contexts(self) -> Sequence[VmContext]:
@@ -317,10 +325,13 @@ class VmTarget(Target):
 
     def run(self, steps: int | None = None) -> Halt:
         end = None if steps is None else self.hv.steps + steps
+        self._idle = False
         try:
             self.hv.run(steps)
         except KeyboardInterrupt:
             return Halt(Ended.INTERRUPTED, self.current)
+        if self._idle:
+            return Halt(Ended.WAITING, self.current)
         if self.hv.stopped_at is not None:
             vm, stop = self.hv.stopped_at
             return Halt(Ended.STOP, self._contexts[vm.number - 1], stop)

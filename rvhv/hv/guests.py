@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from rvhv.errors import ImageError
-from rvhv.images import GUESTS, image_path
+from rvhv.images import BROKEN, GUESTS, image_path
 from rvhv.machine.image import Image, load_image
 
 
@@ -18,11 +18,11 @@ def find_image(source: Image | str | os.PathLike[str]) -> Image:
     if source == "":
         raise ImageError(f"a guest without a name: write a file, or one of {', '.join(GUESTS)}")
     if isinstance(source, str):
-        if source in GUESTS:
+        if source in GUESTS or source in BROKEN:
             return load_image(image_path(source))
         path = Path(source)
         if path.name == source and not path.suffix and not path.exists():
-            near = get_close_matches(source, GUESTS, n=1)
+            near = get_close_matches(source, [*GUESTS, *BROKEN], n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(GUESTS)}"
             raise ImageError(f"no guest is called {source!r}, and there is no such file; {hint}")
     return load_image(source)

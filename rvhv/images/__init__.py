@@ -15,6 +15,12 @@ GUESTS = {
     "rogue": "tries to break out of its VM in every way it knows, and ends in a trap loop",
 }
 
+BROKEN = {  # guests too, each with a fault to find: docs/debugging.md
+    "broken-page": "a task dies of one wrong bit in a page table",
+    "broken-ring": "a driver's queue is overwritten, and the device gives up",
+    "broken-irq": "a kernel waits for an interrupt that is lost",
+}
+
 PROGRAMS = {  # for the bare machine
     "smp": "two harts that wake each other with IPIs and count together; powers off",
     "monitor": "a type-1 hypervisor in C, the twin of the one in Python: hosts hello and tasks, or the guests in its initrd",
@@ -32,7 +38,7 @@ BENCHMARKS = {  # for the bare machine too; what `rvhv bench` runs
 
 def image_path(name: str) -> Path:
     """The ELF file of the built-in guest or program `name`; raises ConfigError when there is no such one."""
-    if not any(name in listed for listed in (GUESTS, PROGRAMS, BENCHMARKS)):
+    if not any(name in listed for listed in (GUESTS, BROKEN, PROGRAMS, BENCHMARKS)):
         near = get_close_matches(name, GUESTS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(GUESTS)}"
         raise ConfigError(f"no built-in guest is called {name!r}: {hint}")

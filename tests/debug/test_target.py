@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from rvhv import Hypervisor
 from rvhv.boot.loader import Software, prepare
 from rvhv.debug.target import Ended, MachineTarget, Target, VmTarget
@@ -62,6 +64,17 @@ def test_a_machine_that_waits_for_its_console() -> None:
     target = bare("smp", 1)
     target.machine._waiting[0] = True  # as in a WFI with everything disabled
     assert target.run().ended is Ended.WAITING
+    target.close()
+
+
+@pytest.mark.parametrize("name", ["broken-irq", "broken-ring"])
+def test_vms_that_nothing_wakes(name: str) -> None:
+    """They stay as they are, to be looked at; `rvhv run` would end them."""
+    target = hosted(name)
+    for _ in range(2):
+        assert target.run().ended is Ended.WAITING
+        assert target.contexts[0].status == "asleep" and target.contexts[0].alive
+    assert target.contexts[0].walk(target.contexts[0].pc, "fetch").spa is not None
     target.close()
 
 

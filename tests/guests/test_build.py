@@ -14,16 +14,16 @@ import pytest
 from elftools.elf.elffile import ELFFile
 
 from rvhv.errors import ConfigError
-from rvhv.images import BENCHMARKS, GUESTS, PROGRAMS, image_path
+from rvhv.images import BENCHMARKS, BROKEN, GUESTS, PROGRAMS, image_path
 
 ROOT = Path(__file__).resolve().parents[2]
-BUILT_IN = {"guests": [*GUESTS, *PROGRAMS], "bench": [*BENCHMARKS]}  # folder of the sources -> images
+BUILT_IN = {"guests": [*GUESTS, *BROKEN, *PROGRAMS], "bench": [*BENCHMARKS]}  # folder of the sources -> images
 RAM_BASE = 0x8000_0000
 LINK_BASE = 0x8020_0000
 MIB = 1 << 20
 HOST_PATHS = re.compile(rb"/(tmp|home|root|work|usr|var|build|Users)\b")
 
-guests = pytest.mark.parametrize("name", GUESTS)
+guests = pytest.mark.parametrize("name", [*GUESTS, *BROKEN])
 
 
 @guests
