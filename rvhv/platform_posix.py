@@ -54,6 +54,23 @@ def key_ready(fd: int, timeout: float) -> bool:
         return True  # reading says what is wrong
 
 
+def wait_for_pipe(fd: int, seconds: float, *, write: bool = False) -> bool:
+    """Whether a pipe has something to read (or room to write, or another end that is gone) within that time."""
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT if write else select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
+
+
+def end_of_process(code: int) -> str:
+    """How a process ended, in words, from what `Popen.wait` says."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"killed by signal {-code}"
+
+
 @contextmanager
 def raw_terminal(fd: int) -> Iterator[None]:
     """The terminal gives every key as it is typed, Ctrl-C included, and shows none; as it was before on every way out.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _winapi
 import ctypes
 import errno
 import msvcrt
@@ -56,6 +57,29 @@ def key_ready(fd: int, timeout: float) -> bool:
             return False
         time.sleep(0.01)
     return True
+
+
+_PEEK_TURN = 0.001  # seconds
+
+
+def wait_for_pipe(fd: int, seconds: float, *, write: bool = False) -> bool:
+    """Whether a pipe has something to read (or another end that is gone) within that time. For writing: always."""
+    end = time.monotonic() + seconds
+    while not write:
+        try:
+            if _winapi.PeekNamedPipe(msvcrt.get_osfhandle(fd), 0)[0]:
+                return True
+        except OSError:
+            return True
+        if time.monotonic() > end:
+            return False
+        time.sleep(_PEEK_TURN)
+    return True
+
+
+def end_of_process(code: int) -> str:
+    """How a process ended, in words, from what `Popen.wait` says."""
+    return f"exit code {code:#x}"
 
 
 # of SetConsoleMode

@@ -21,6 +21,8 @@ COMMANDS = {  # name on the command line -> the module of this package that defi
     "debug": "debug",
     "jit": "jit",
     "bench": "bench",
+    "lab": "lab",
+    "grade": "grade",
     "riscv-tests": "riscv_tests",
     "doctor": "doctor",
     "warmup": "warmup",

@@ -20,7 +20,7 @@ from rvhv.hart import Hart
 from rvhv.hv import exits
 from rvhv.hv import registers as r
 from rvhv.hv.exits import VmExit
-from rvhv.hv.gstage import GStage, Sv39x4
+from rvhv.hv.gstage import Fencer, GStage, Sv39x4
 from rvhv.hv.guests import find_image
 from rvhv.hv.handlers import HANDLERS, Handler, unexpected
 from rvhv.hv.sbi import GUEST_SBI
@@ -52,10 +52,10 @@ class Hypervisor:
     """Hosts VMs side by side on an emulated machine of `memory` bytes.
 
     `clock` "machine": guests see the machine's time; "vm": each sees its own, and cannot feel its neighbours.
-    `scheduler` replaces round robin with slices of `slice_steps`; `gstage` makes a VM's G-stage from a Memory and a
-    FrameAllocator; `tier` is "interp", "jit" or "auto" (None: RVHV_TIER's, or auto); `hart` is for tests, and has its own. With
-    `check_fences`, `fences.reports` has the accesses that a missing fence leaves to chance (then `hart` and `tier` do not count).
-    Raises ConfigError.
+    `scheduler` replaces round robin with slices of `slice_steps`; `gstage` makes a VM's G-stage from a Memory, a
+    FrameAllocator and its HFENCE.GVMA; `tier` is "interp", "jit" or "auto" (None: RVHV_TIER's, or auto); `hart` is for
+    tests, and has its own. With `check_fences`, `fences.reports` has the accesses that a missing fence leaves to chance
+    (then `hart` and `tier` do not count). Raises ConfigError.
     """
 
     # the user's and the host's; `rvhv.snapshot` sets the rest back
@@ -71,7 +71,7 @@ class Hypervisor:
         clock: str = "machine",
         seed: int = 0,
         scheduler: Scheduler | None = None,
-        gstage: Callable[[Memory, FrameAllocator], GStage] = Sv39x4,
+        gstage: Callable[[Memory, FrameAllocator, Fencer], GStage] = Sv39x4,
         hart: Callable[[Memory], Hart] | None = None,
         check_fences: bool = False,
         tier: str | None = None,
@@ -131,8 +131,11 @@ class Hypervisor:
         *,
         memory: str | int = "32M",
         disk: DiskImage | str | os.PathLike[str] | None = None,
+        reserve: bool = False,
     ) -> VM:
         """A new VM; without `image`, of the built-in guest of its name. It runs when `run` or `exits` is called.
+
+        With `reserve` it has all its RAM from the start, in superpages, and takes no guest-page fault for it.
 
         When the machine has no frames left for it, the VM comes stopped, with that reason. Raises ConfigError,
         ImageError, DeviceError.
@@ -157,7 +160,7 @@ class Hypervisor:
         if self._current is not None:
             self._current.vcpu.leave()
         try:
-            vm.power_on(self._make_gstage, self._reset)
+            vm.power_on(self._make_gstage, self._reset, reserve)
         except (OutOfFrames, GuestStopped) as cause:
             self._stop(vm, cause)
         if self._current is not None:

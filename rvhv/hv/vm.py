@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from rvhv.core.stop_table import Bound, Modes
 from rvhv.cpu.csrs import VSSIP
 from rvhv.cpu.state import SLOT, Fence
-from rvhv.errors import ImageError
+from rvhv.errors import ConfigError, ImageError
 from rvhv.hv import registers as r
 from rvhv.hv.console import Console
-from rvhv.hv.gstage import GStage
+from rvhv.hv.gstage import PAGE, RIGHTS, Fencer, GStage, block
 from rvhv.hv.ram import Metered, Ram
 from rvhv.hv.registers import cause_text
 from rvhv.hv.sbi import GUEST_SBI
@@ -90,10 +90,15 @@ class VM:
                     f"{BOARD.device_tree:#x}: link it at {BOARD.image_base:#x}"
                 )
 
-    def power_on(self, make_gstage: Callable[[Memory, FrameAllocator], GStage], reset: bytearray) -> None:
+    def power_on(
+        self, make_gstage: Callable[[Memory, FrameAllocator, Fencer], GStage], reset: bytearray, reserve: bool
+    ) -> None:
         """Give it RAM with its image in it, devices and a VCPU about to start. Raises OutOfFrames."""
-        self.gstage = make_gstage(self.hv.memory, self.hv.frames)
+        self.gstage = make_gstage(self.hv.memory, self.hv.frames, self.hfence_gvma)
         self._powered = True
+        if reserve:
+            spa = self.hv.frames.alloc(self.memory_size // PAGE, align=block(1) // PAGE)
+            self.gstage.map_range(BOARD.ram_base, spa, self.memory_size, "rwx")
         self.ram = Ram(self.hv.memory, self.gstage, BOARD.ram_base, self.memory_size)
         self.devices_memory = Metered(self.ram)
         self.ram.write(BOARD.device_tree, self._device_tree)
@@ -152,6 +157,29 @@ class VM:
         self._warnings += 1
         if self._warnings <= MOST_WARNINGS:
             log.warning("%s: %s", self.name, sentence)
+
+    def hfence_gvma(self, gpa: int | None) -> None:
+        """HFENCE.GVMA with its VMID: rs1 is `gpa` shifted right by two, or x0."""
+        self.hart.fence(Fence.HFENCE_GVMA, gpa, 1, self.number)
+
+    # what may be done with its RAM
+
+    def discard(self, gpa: int, size: int) -> None:
+        """Take pages of RAM back, as a balloon does: what the guest reads there next is zero. Raises ConfigError."""
+        self._check_pages(gpa, size)
+        self.gstage.unmap(gpa, size)
+
+    def protect(self, gpa: int, size: int, rights: str) -> None:
+        """Change the rights of pages that the guest has touched to "r", "x", "rw", "rx" or "rwx". What exceeds them is an
+        exit, which stops the VM unless a handler of `Hypervisor.on` does something about it. Raises ConfigError."""
+        if rights not in RIGHTS:
+            raise ConfigError(f"{rights!r} are no rights of a page: there are {', '.join(RIGHTS)}")
+        self._check_pages(gpa, size)
+        self.gstage.protect(gpa, size, rights)
+
+    def _check_pages(self, gpa: int, size: int) -> None:
+        if (gpa | size) % PAGE or size < 0 or not self.ram.covers(gpa, size):
+            raise ConfigError(f"{size:#x} bytes at {gpa:#x} are not whole pages of the RAM of {self.name}")
 
     # what it asks the SBI for
 

@@ -424,7 +424,7 @@ class TestReplacedHandlers:
         class NoUser(Sv39x4):
             def map(self, gpa: int) -> int:
                 spa = super().map(gpa)
-                self.memory.write_u64(self._leaf_slot(gpa), spa >> 12 << 10 | LEAF & ~0x10)
+                self.memory.write_u64(self._slot(gpa, 0), spa >> 12 << 10 | LEAF & ~0x10)
                 return spa
 
         def script(hart: FakeHart) -> Script:

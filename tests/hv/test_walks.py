@@ -22,7 +22,7 @@ class Forgetful(Sv39x4):
     def map(self, gpa: int) -> int:
         spa = super().map(gpa)
         if gpa >> 12 == MARKED >> 12:
-            slot = self._leaf_slot(gpa)
+            slot = self._slot(gpa, 0)
             self.memory.write_u64(slot, self.memory.read_u64(slot) & ~self.bits)
         return spa
 

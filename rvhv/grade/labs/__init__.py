@@ -1,0 +1,1 @@
+"""The checks of each lab: one module a lab, with `CHECKS`."""

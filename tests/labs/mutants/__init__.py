@@ -1,0 +1,27 @@
+"""Plausible wrong solutions of each lab: the reference with one mistake in it. One file a lab, with `MUTANTS`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """`edits` are made in the reference's source; `loses` names the checks that find the mistake, all of them; each of `says` is
+    in what the first of these tells."""
+
+    name: str
+    edits: tuple[tuple[str, str], ...]
+    loses: frozenset[str]
+    says: tuple[str, ...]
+
+    def source(self, reference: str) -> str:
+        for old, new in self.edits:
+            assert reference.count(old) == 1, f"{self.name}: {old!r} is in the reference {reference.count(old)} times"
+            reference = reference.replace(old, new)
+        return reference
+
+
+def mutant(name: str, *edits: tuple[str, str], loses: str, says: str | tuple[str, ...]) -> Mutant:
+    """`loses`: names with spaces between."""
+    return Mutant(name, edits, frozenset(loses.split()), (says,) if isinstance(says, str) else says)
