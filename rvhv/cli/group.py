@@ -21,6 +21,7 @@ COMMANDS = {  # name on the command line -> the module of this package that defi
     "jit": "jit",
     "bench": "bench",
     "lab": "lab",
+    "grade": "grade",
     "riscv-tests": "riscv_tests",
     "doctor": "doctor",
     "warmup": "warmup",

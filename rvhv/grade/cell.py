@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 
 import rvhv
+from rvhv.errors import InternalError
 from rvhv.grade.inside import wire
 
 if sys.platform == "win32":
@@ -33,6 +34,7 @@ BLIND_TURNS = 600  # the same where the system does not tell who sleeps
 TELLS_STATE = sys.platform == "linux"
 CHUNK = 1 << 16
 GOING = 2.0  # seconds for a process that closed its pipe to be gone
+KILLS = (1, 2, 9, 15)  # signals: hangup, Ctrl-C, kill, terminate
 SHOWN = 2000  # characters of what it printed
 
 
@@ -42,6 +44,10 @@ class PartFailed(Exception):
     def __init__(self, reason: str, places: tuple[str, ...] = (), *, endless: bool = False) -> None:
         super().__init__(reason)
         self.reason, self.places, self.endless = reason, places, endless
+
+
+class Disturbed(InternalError):
+    """A part's process was ended by somebody else: an administrator, or a system that has no memory left. That is no grade."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,7 @@ class Cell:
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-X", "utf8", "-c", START],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0, cwd=self._folder.name, env=keep,
+            start_new_session=True,
         )  # fmt: skip
         assert self._process.stdin is not None and self._process.stdout is not None
         self._in, self._out = self._process.stdin, self._process.stdout
@@ -162,10 +169,13 @@ class Cell:
         self.said.append(message[1])
 
     def _ended(self) -> PartFailed:
+        """Raises Disturbed."""
         try:
             code = self._process.wait(GOING)
         except subprocess.TimeoutExpired:
             return PartFailed("it closed its connection to the machine")
+        if TELLS_STATE and -code in KILLS:  # it cannot have done that itself
+            raise Disturbed(f"the part's process was {end_of_process(code)}; is there enough memory?")
         return PartFailed(f"its process ended in the middle: {end_of_process(code)}")
 
     # what it uses

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rvhv.errors import RvhvError
-from rvhv.grade.cell import Cell, Limits, PartFailed
+from rvhv.grade.cell import Cell, Disturbed, Limits, PartFailed
 from rvhv.grade.check import Bench, Check, Lost, chance
 from rvhv.grade.lab import STANDARD, Lab
 from rvhv.grade.part import Part
@@ -82,7 +82,7 @@ class Judge:
         self._spent = 0.0
 
     def grade(self, files: dict[str, str]) -> Grade:
-        """`files` by name, as `rvhv.grade.submission` reads them."""
+        """`files` by name, as `rvhv.grade.submission` reads them. Raises Disturbed."""
         grade = Grade(self.lab, self.seed)
         grade.results += self.results(files)
         if grade.results and not grade.results[0].loaded:
@@ -138,6 +138,8 @@ class Judge:
             except PartFailed as failed:
                 result.expected, result.happened, result.places = check.title, failed.reason, failed.places
                 result.endless, result.loaded = failed.endless, part.loaded
+            except Disturbed:
+                raise
             except RvhvError as error:  # of the machine, which the part let through
                 result.expected, result.happened = check.title, f"when {part.doing}: {error}"
                 result.places = tuple("\n".join(getattr(error, "__notes__", ())).splitlines())

@@ -278,8 +278,14 @@ class TestCheating:
         assert first.happened.startswith(("it wrote to the judge's pipe itself", "it is ")), first.happened
 
     def test_a_huge_length(self) -> None:
-        source = in_next("os = __import__('os')", "def put(fd):", "    try: os.write(fd, b'\\xff' * 8)", "    except OSError: pass",
-                         "[put(fd) for fd in range(3, 9)]", "return 5")  # fmt: skip
+        source = in_next(
+            "os = __import__('os')",
+            "def put(fd):",
+            "    try: os.write(fd, b'\\xff' * 8)",
+            "    except OSError: pass",
+            "[put(fd) for fd in range(3, 9)]",
+            "return 5",
+        )
         assert "over a megabyte" in reason(source)
 
     def test_a_right_answer_of_a_forged_message_is_no_more_than_a_right_answer(self) -> None:

@@ -39,7 +39,7 @@ def limit(memory: int, cpu_seconds: int) -> None:
         ("RLIMIT_CORE", 0),
     ):
         try:
-            resource.setrlimit(getattr(resource, what), (most, most))
+            resource.setrlimit(getattr(resource, what), (most, most + (what == "RLIMIT_CPU")))
         except (AttributeError, ValueError, OSError):
             pass
 
