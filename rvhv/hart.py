@@ -15,6 +15,9 @@ from rvhv.cpu.csrs import HS_INTERRUPTS
 from rvhv.cpu.state import (
     ARCH_BYTES,
     ARCH_WORDS,
+    CALL_ROWS,
+    CALL_WORDS,
+    CALLS_BASE,
     CONTEXTS_BASE,
     FRAME_WORDS,
     HART_STATE,
@@ -28,9 +31,12 @@ from rvhv.cpu.state import (
     Fence,
     Prv,
 )
+from rvhv.errors import InternalError
 from rvhv.jit.engine import attach
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rvhv.hext.walks.address_map import AddressMap
     from rvhv.hext.walks.record import Walk
 
@@ -168,6 +174,22 @@ class Hart:
     def mret(self) -> None:
         """Execute the `mret` row: how Python, being the M-mode firmware, resumes what runs on it."""
         self._entry(Op.MRET)
+
+    def answer_calls(self, calls: Sequence[tuple[int, int, int]], *, harts: int = 1, cost: int = 0) -> int:
+        """Answer these SBI calls (EID, FID, `rvhv.cpu.state.Call` with CALL_LEGACY or not) without ending `run`, with the result
+        that Python would have; returns their number, which is slot `calls` from now on.
+
+        A hart mask may name `harts` of them. With a `cost` in steps a call moves the clock on by it, and makes `slice_end` come
+        sooner, at which `run` ends.
+        """
+        if len(calls) > CALL_ROWS:
+            raise InternalError(f"{len(calls)} calls for {CALL_ROWS} rows")
+        state = self.state
+        for i, row in enumerate(calls):
+            for j, word in enumerate(row):
+                state[CALLS_BASE + i * CALL_WORDS + j] = word
+        state[SLOT["calls"]], state[SLOT["call_harts"]], state[SLOT["call_cost"]] = len(calls), harts, cost
+        return len(calls)
 
     def find(self, address: int, access: int) -> int | None:
         """The spa, in RAM or not, that the current mode reaches; access 1 read, 2 write, 4 execute. None: it faults."""

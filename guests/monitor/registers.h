@@ -50,6 +50,7 @@
 #define S_INTERRUPTS 0x222UL  /* software, timer, external: bits of sie and sip */
 #define VS_INTERRUPTS 0x444UL /* the same of VS-mode: bits of hie, hip, hvip and hideleg */
 #define SGEIP (1UL << 12)
+#define VSSIP (1UL << 2)
 #define VSEIP (1UL << 10)
 
 #define HGATP_SV39X4 (8UL << 60)

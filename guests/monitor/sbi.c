@@ -1,6 +1,7 @@
 #include "sbi.h"
 
 #include "ram.h"
+#include "registers.h"
 #include "vm.h"
 
 #define SPEC_VERSION (3UL << 24) /* 3.0 */
@@ -55,6 +56,41 @@ FUNCTION(set_timer) {
 
 static function *const time[] = {set_timer};
 
+/* IPI and RFENCE: a VM has hart 0 and no other */
+
+static bool names_others(uint64_t mask, uint64_t mask_base) {
+    if (mask_base == ~0UL) /* all harts */
+        return false;
+    return mask_base > 1 || mask >> (1 - mask_base) != 0;
+}
+
+FUNCTION(send_ipi) {
+    UNUSED;
+    if (names_others(a0, a1))
+        return error(ERR_INVALID_PARAM);
+    if (a1 == ~0UL || a0 != 0)
+        csr_set(hvip, VSSIP);
+    return ok(0);
+}
+
+FUNCTION(remote_fence_i) {
+    UNUSED;
+    if (names_others(a0, a1))
+        return error(ERR_INVALID_PARAM);
+    fence_i();
+    return ok(0);
+}
+
+FUNCTION(remote_sfence_vma) {
+    UNUSED;
+    if (names_others(a0, a1))
+        return error(ERR_INVALID_PARAM);
+    __asm__ volatile(".insn r 0x73, 0, 0x11, x0, x0, x0" : : : "memory"); /* hfence.vvma for everything */
+    return ok(0);
+}
+
+static function *const ipi[] = {send_ipi}, *const rfence[] = {remote_fence_i, remote_sfence_vma, remote_sfence_vma};
+
 /* DBCN */
 
 FUNCTION(console_write_bytes) {
@@ -104,11 +140,20 @@ FUNCTION(legacy_getchar) { return UNUSED, error(ERR_FAILED); }
 
 static function *const putchar[] = {legacy_putchar}, *const getchar[] = {legacy_getchar};
 
+/* the others of them: they fence on all harts, whatever the mask says */
+
+FUNCTION(legacy_fence_i) { return UNUSED, remote_fence_i(vm, 1, 0, 0); }
+FUNCTION(legacy_sfence_vma) { return UNUSED, remote_sfence_vma(vm, 1, 0, 0); }
+
+static function *const all_i[] = {legacy_fence_i}, *const all_vma[] = {legacy_sfence_vma};
+
 #define EXTENSION(eid, functions) {eid, functions, sizeof functions / sizeof functions[0]}
 
 static const struct extension extensions[] = {
     EXTENSION(0x01, putchar),    EXTENSION(0x02, getchar),    EXTENSION(0x10, base),
     EXTENSION(0x54494d45, time), EXTENSION(0x53525354, srst), EXTENSION(0x4442434e, dbcn),
+    EXTENSION(0x735049, ipi),    EXTENSION(0x52464e43, rfence), EXTENSION(0x00, time),
+    EXTENSION(0x05, all_i),      EXTENSION(0x06, all_vma),    EXTENSION(0x07, all_vma),
 };
 
 static const struct extension *extension_of(uint64_t eid) {

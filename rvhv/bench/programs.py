@@ -64,10 +64,11 @@ SHUTDOWN = """
 """
 SBI_CALLS = """
     li   s0, {rounds}
+    li   a1, 0
 calls:
     li   a7, {eid}
     li   a6, 0
-    li   a0, -1
+    li   a0, {a0}
     ecall
     addi s0, s0, -1
     bnez s0, calls
@@ -79,7 +80,6 @@ QEMU_END = """
 end: j end
 """
 PTE_VRWX_AD = 0xCF
-SBI_BASE, SBI_TIME = 0x10, 0x54494D45
 
 
 def assemble(source: str, base: int) -> bytes:
@@ -100,9 +100,9 @@ def paged_loop(rounds: int) -> Image:
     return guest("loop", PAGING.format(leaf=leaf, slot=slot) + LOOP.format(rounds=rounds) + SHUTDOWN)
 
 
-def sbi_calls(rounds: int, eid: int = SBI_BASE) -> Image:
-    """`rounds` SBI calls of function 0: BASE get_spec_version does nothing, TIME set_timer(-1) asks for no timer."""
-    return guest("calls", SBI_CALLS.format(rounds=rounds, eid=eid) + SHUTDOWN)
+def sbi_calls(rounds: int, eid: int, a0: int) -> Image:
+    """`rounds` SBI calls of function 0 with this first argument; the second one is 0."""
+    return guest("calls", SBI_CALLS.format(rounds=rounds, eid=eid, a0=a0) + SHUTDOWN)
 
 
 def bare_loop(rounds: int, base: int) -> bytes:

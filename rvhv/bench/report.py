@@ -48,7 +48,7 @@ def measure(
             report.programs = compare(rounds=rounds, scale=scale, progress=within)
         elif part == "costs":
             report.costs = costs.measure(rounds=rounds, scale=scale, progress=within)
-            report.figures += costs.pte_writes(report.costs)
+            report.figures += [*costs.pte_writes(report.costs), *vms.sbi_calls(rounds, scale)]
         elif part == "vms":
             report.figures += _figures(_of_vms(rounds, scale), within)
         else:
@@ -65,7 +65,6 @@ def _of_vms(rounds: int, scale: int) -> list[Measurement]:
     return [
         ("integer loop in a VM", lambda: [vms.guest_loop(rounds, scale)]),
         ("integer loop on the bare machine", lambda: bare.loops(rounds, scale)),
-        ("SBI calls", lambda: vms.sbi_calls(rounds, scale)),
         ("many VMs", lambda: vms.scaling(rounds, scale)),
     ]
 

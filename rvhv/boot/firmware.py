@@ -20,16 +20,18 @@ MASK64 = (1 << 64) - 1
 MACHINE_SBI = Sbi(
     [
         *(room.EXTENSION for room in (base, time, ipi, rfence, hsm, srst, dbcn)),
+        legacy.TIMER,
         *legacy.CONSOLE,
-        *legacy.MACHINE,
+        *legacy.FENCES,
+        legacy.SHUTDOWN,
     ]
 )
 ECALL_LENGTH = 4
 MPP_SHIFT, MPP = 11, 3 << 11
 MPIE = 1 << 7
 CAUSE_ECALL_S = ISA.causes["ecall_s"].code
-A0, A1, A3, A4, MCAUSE, MEPC, MIP, MHARTID, TRAPS_IN_A_ROW = (
-    SLOT[n] for n in ("x10", "x11", "x13", "x14", "mcause", "mepc", "mip", "mhartid", "traps_in_a_row")
+A0, A1, MCAUSE, MEPC, MIP, MHARTID, TRAPS_IN_A_ROW = (
+    SLOT[n] for n in ("x10", "x11", "mcause", "mepc", "mip", "mhartid", "traps_in_a_row")
 )
 
 
@@ -93,6 +95,8 @@ class _Hart:
         for n in range(4):
             write(f"mstateen{n}", MASK64)  # one supervisor on the hart: nothing to hide from it
         self._hart.state[SLOT["m_hook"]] = 1
+        if self._machine.fences is None:  # else who checks them wants to know of each
+            self._hart.answer_calls(MACHINE_SBI.calls, harts=self.hart_count)
 
     def enter(self, address: int, opaque: int) -> None:
         """Start in S-mode at `address` with the MMU off and interrupts masked."""
@@ -121,11 +125,9 @@ class _Hart:
         self._firmware.send_ipi(hart)
 
     def remote_fence(self, harts: Iterable[int], kind: Fence, start_addr: int | None, one_space: bool) -> None:
-        size, space = self._hart.state[A3], self._hart.state[A4] if one_space else None
-        if size == MASK64 or (start_addr == 0 and size == 0):
-            start_addr = None  # SBI: the full address space
+        what = rfence.operands(self._hart.state, start_addr, one_space)
         for hart in harts:
-            self._machine.harts[hart].fence(kind, start_addr, size, space)
+            self._machine.harts[hart].fence(kind, *what)
 
     def is_started(self, hart: int) -> bool:
         return self._firmware.started(hart)

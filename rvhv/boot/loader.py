@@ -85,6 +85,14 @@ class Boot:
         """Of `images`."""
         return Symbols({name: value for image in self.images for name, value in image.symbols.items()})
 
+    @property
+    def hint(self) -> str:
+        """What was probably forgotten; empty: nothing. By its name: only OpenSBI's fw_dynamic is told what to start."""
+        name = os.path.basename(self.programs[0].name)
+        if len(self.programs) > 1 or not name.startswith("fw_dynamic"):
+            return ""
+        return f"{name} starts what --kernel names, and there is none"
+
     def start(self, machine: Machine) -> None:
         """Load everything and point the harts at it; the machine is new."""
         memory = machine.memory

@@ -29,8 +29,8 @@ SHORT_RUN = 1.0  # seconds: a run that takes less is start-up in good part
 
 EPILOG = f"""\b
   programs  five programs, each in M-mode, S-mode and VS-mode, on rvhv and on the others in turn
-  costs     a trap, a fence, a TLB miss, a remapped page
-  vms       SBI calls, and many VMs at once
+  costs     a trap, a fence, a TLB miss, a remapped page, an SBI call
+  vms       many VMs at once
   commands  start-up and memory
 A rate is instructions retired over the CPU time of the whole process. Close other programs for figures that mean something.
 The usual length gives the interpreter two to three seconds a run; what runs faster wants --scale {4 * USUAL_SCALE} and more."""
@@ -120,7 +120,7 @@ def _costs(costs: list[Cost], names: list[str]) -> Table | None:
         return None
     table = _table("what one costs", "mode", *(f"{name} ns" for name in names), left=2)
     for cost in costs:
-        table.add_row(cost.name, cost.mode, *(_cell(cost.ns[name]) if name in cost.ns else "-" for name in names))
+        table.add_row(cost.name, cost.mode, *(_difference(cost.ns[name]) if name in cost.ns else "-" for name in names))
     return table
 
 
@@ -138,6 +138,13 @@ def _cell(value: Spread) -> str:
     if value.least == value.greatest:
         return _number(value.median)
     return f"{_number(value.median)} ±{_number((value.greatest - value.least) / 2)}"
+
+
+def _difference(value: Spread) -> str:
+    """Of two measurements: it may be less than they scatter."""
+    if value.least <= 0:
+        return f"below noise (< {_number(max(-value.least, value.greatest))})"
+    return _cell(value)
 
 
 def _number(value: float) -> str:

@@ -109,6 +109,8 @@ def command(
     if dump_dtb is not None:
         dump_dtb.write_bytes(boot.dtb)
         return 0
+    if boot.hint:
+        print(f"rvhv: {boot.hint}", file=sys.stderr)
     with ExitStack() as stack:
         disks = [stack.enter_context(DiskImage(path)) for path in disk]
         log_file = stack.enter_context(log.open("w", encoding="ascii")) if log is not None else None

@@ -24,6 +24,8 @@ from rvhv.errors import ConfigError, InternalError
 
 PAGE = 4096
 RAM_BASE = 0x8000_0000
+# a process that is forked has a copy (Python's default is memory that both change)
+PRIVATE: dict[str, int] = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
 
 
 class MemoryRangeError(InternalError):
@@ -35,7 +37,7 @@ class Buffer:
 
     def __init__(self, length: int, form: Literal["B", "Q"]) -> None:
         try:
-            self._map = mmap.mmap(-1, max(length, PAGE))
+            self._map = mmap.mmap(-1, max(length, PAGE), **PRIVATE)
         except (OSError, OverflowError, ValueError) as error:
             raise MemoryError(f"cannot map {length} bytes") from error
         if hasattr(mmap, "MADV_HUGEPAGE") and length >= 1 << 22:

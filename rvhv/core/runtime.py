@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from rvhv.core.access import code_page, fetch_page, reset_code
+from rvhv.core.calls import answer, charge
 from rvhv.core.ops import Op
 from rvhv.core.privileged import csr_word, return_from_hs, return_from_m
 from rvhv.cpu.clock import pending_now, steps_to_timer
@@ -47,11 +48,13 @@ from rvhv.cpu.slots import (
     FRAME_WORDS,
     HEAT_SAMPLE,
     LEFT,
+    MIE,
     MMIO_ANSWER,
     NEXT_SAMPLE,
     NO_TAG,
     PC,
     PRV,
+    READY,
     REGION_STEPS,
     RUN_END,
     SAMPLE,
@@ -96,6 +99,7 @@ from rvhv.hext.two_stage import VIA_DATA, VIA_HLV, translate_data, translate_fet
 
 U0, U1, U12 = U64(0), U64(1), U64(12)
 PAGE_OFFSET = U64(4095)
+ALL = U64((1 << 64) - 1)
 (
     OP_RUN, OP_READ_CSR, OP_WRITE_CSR, OP_SRET, OP_STORE, OP_FORGET, OP_FLUSH, OP_WATCH, OP_TRANSLATE, OP_MRET, OP_FIND, OP_COVER,
     OP_INSTALL,
@@ -173,6 +177,7 @@ def make_entry(interpret: Any, csr_read: Any, csr_write: Any) -> Any:
                 return EXIT_BUDGET
             if st[MMIO_ANSWER] != ANSWER_NONE:
                 left = U1  # an instruction whose access was done is finished before anything else happens
+                st[READY] = ALL
             else:
                 if st[ATTENTION] != U0:
                     return EXIT_SERVICE
@@ -180,7 +185,9 @@ def make_entry(interpret: Any, csr_read: Any, csr_write: Any) -> Any:
                     return EXIT_TRACE_FULL
                 if st[TRAPS_IN_A_ROW] >= TRAP_LOOP_LIMIT:
                     return EXIT_TRAP_LOOP
-                cause = interrupt_to_take(st, pending_now(st))
+                pending = pending_now(st)
+                st[READY] = pending & st[MIE]
+                cause = interrupt_to_take(st, pending)
                 if cause != U0:
                     set_trap(st, cause, U0)
                     leave = take_trap(st, tab)
@@ -221,7 +228,12 @@ def make_entry(interpret: Any, csr_read: Any, csr_write: Any) -> Any:
             if fault == FAULT_TRAP:
                 leave = take_trap(st, tab)
                 if leave != EXIT_BUDGET:
-                    return leave
+                    if st[TRAP_CAUGHT] != U0 or not answer(st, leave):
+                        return leave
+                    if watching:
+                        csrs_changed(st, tab, False)  # a call changed it, as one that Python answers would have
+                    end = charge(st, end)
+                    st[RUN_END] = end
             elif fault == FAULT_MMIO:
                 return EXIT_MMIO
             elif fault == FAULT_STOP:

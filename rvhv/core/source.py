@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
+from rvhv.cpu.csrs import COUNTED
 from rvhv.cpu.predecode import RD_SHIFT, RS1_SHIFT, RS2_SHIFT, op_numbers, placement
 from rvhv.cpu.state import DATA_WORDS
 from rvhv.isa.effects import (
@@ -43,7 +44,7 @@ from rvhv.core.privileged import (
     wfi, wrs_nto,
 )
 from rvhv.cpu.bits import clmul
-from rvhv.cpu.clock import cycle_now, instret_now, pending_now, time_now
+from rvhv.cpu.clock import pending_now
 from rvhv.cpu.decode import decode_at, decode_word
 from rvhv.cpu.floating import (
     float_dirty, float_mode, fp_add, fp_class, fp_convert, fp_div, fp_eq, fp_from_integer, fp_le, fp_lt, fp_madd, fp_max, fp_min,
@@ -65,7 +66,7 @@ PAGE = U64(0xFFFF_FFFF_FFFF_F000)
 
 ACCESS = {1: "8", 2: "16", 4: "32", 8: "64"}
 VIA = {"data": 0, "hlv": 1, "hlvx": 2, "hsv": 3}
-COMPUTED = {"pending": "pending_now(st)", "time": "time_now(st)", "cycle": "cycle_now(st)", "instret": "instret_now(st)"}
+PENDING = "pending"
 INTEGER_TYPES = ("w", "wu", "l", "lu")  # as encodings number them
 DATA_SHIFT = DATA_WORDS.bit_length() - 1
 # the word of a row whose case others share: the case, and the numbers in which they differ
@@ -313,7 +314,9 @@ class RowWriter:
 def _csr_leaf(name: str) -> str:
     if name == "value":
         return "value"
-    return COMPUTED.get(name) or f"st[{name.upper()}]"
+    if name == PENDING:
+        return "pending_now(st)"
+    return f"({expr_source(COUNTED[name], _csr_leaf)})" if name in COUNTED else f"st[{name.upper()}]"
 
 
 def _dispatch(lines: list[str], cases: Iterable[tuple[str, list[str]]], indent: str) -> None:
@@ -327,7 +330,7 @@ def _dispatch(lines: list[str], cases: Iterable[tuple[str, list[str]]], indent: 
 
 def csr_slots(isa: Registry) -> list[str]:
     """Slot constants that the CSR functions mention."""
-    names = set()
+    names = {str(n.args[0]) for e in COUNTED.values() for n in e.walk() if n.op == "leaf"}
     for csr in isa.csrs.values():
         if csr.storage is not None and not csr.guards:
             continue
@@ -335,7 +338,7 @@ def csr_slots(isa: Registry) -> list[str]:
         for e in (*own, *(w for _, w in csr.writes), *(g for g, _ in csr.guards)):
             names |= {str(n.args[0]) for n in e.walk() if n.op == "leaf"}
         names |= {slot for slot, _ in csr.writes}
-    return sorted(n.upper() for n in names - {"value", *COMPUTED})
+    return sorted(n.upper() for n in names - {"value", PENDING, *COUNTED})
 
 
 def csr_functions(isa: Registry) -> list[str]:

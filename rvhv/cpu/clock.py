@@ -14,16 +14,12 @@ from rvhv.cpu.slots import (
     HVIP,
     IRQ_LINES,
     LEFT,
-    MCYCLE,
     MENVCFG,
-    MINSTRET,
     MIP,
     MTIMECMP,
     STEPS_PER_TICK,
     STIMECMP,
-    TRAP_STEPS,
     U64,
-    VM_STEPS,
     VSTIMECMP,
 )
 
@@ -48,16 +44,6 @@ def clock_now(st):  # type: ignore[no-untyped-def]
 @jit
 def time_now(st):  # type: ignore[no-untyped-def]
     return udiv(clock_now(st), STEPS_PER_TICK)
-
-
-@jit
-def cycle_now(st):  # type: ignore[no-untyped-def]
-    return st[VM_STEPS] + steps_in_chunk(st) + st[MCYCLE]
-
-
-@jit
-def instret_now(st):  # type: ignore[no-untyped-def]
-    return st[VM_STEPS] + steps_in_chunk(st) - st[TRAP_STEPS] + st[MINSTRET]
 
 
 @jit

@@ -1,11 +1,12 @@
 """CSRs of U, S and M mode (Privileged ISA, "Control and Status Registers"; Sstc; Zicntr), and of floating point.
 
-A leaf is a slot of the hart's state; `pending` is the whole of mip, `time` the machine's time in ticks.
+A leaf is a slot of the hart's state; `pending` is the whole of mip; `time` (in ticks), `cycle` and `instret` are COUNTED.
 """
 
 from __future__ import annotations
 
-from rvhv.isa.expr import MASK64, E, const, eq, leaf, ltu, select
+from rvhv.cpu.state import STEPS_PER_TICK
+from rvhv.isa.expr import MASK64, E, const, eq, leaf, ltu, node, select
 from rvhv.isa.rows import CsrField, Registry, bits, write_fields
 
 MISA = 2 << 62 | sum(1 << (ord(letter) - ord("A")) for letter in "ABCDFHIMSU")
@@ -18,7 +19,7 @@ HS_INTERRUPTS = VS_INTERRUPTS | SGEIP
 M_INTERRUPTS = MSIP | MTIP | MEIP
 # bits of mip, mie, mideleg and their S, HS and VS views, by the manual's names without the last letter
 INTERRUPT_BITS = {"SSI": 1, "VSSI": 2, "MSI": 3, "STI": 5, "VSTI": 6, "MTI": 7, "SEI": 9, "VSEI": 10, "MEI": 11, "SGEI": 12}
-EXCEPTIONS_DELEGABLE = sum(1 << c for c in (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 15, 20, 21, 22, 23))
+EXCEPTIONS_DELEGABLE = sum(1 << c for c in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 15, 20, 21, 22, 23))
 
 SV39, SV48, SV57 = 8, 9, 10
 TRANSLATION_MODES = (0, SV39, SV48, SV57)  # of satp and vsatp; hgatp's are the x4 variants under the same numbers
@@ -33,6 +34,14 @@ SE, STATEEN_ENVCFG = 63, 62  # of mstateen and hstateen; the others control stat
 
 prv, v = leaf("prv"), leaf("v")
 value = leaf("value")
+
+# the counters out of steps, which `clock` and `vm_steps` have without those of the chunk
+_in_chunk = leaf("chunk") - leaf("left")
+COUNTED = {
+    "time": node("udiv", leaf("clock") + _in_chunk, STEPS_PER_TICK),
+    "cycle": leaf("vm_steps") + _in_chunk + leaf("mcycle"),
+    "instret": leaf("vm_steps") + _in_chunk - leaf("trap_steps") + leaf("minstret"),
+}
 
 
 def interrupt_fields(mask: int, suffix: str) -> tuple[CsrField, ...]:

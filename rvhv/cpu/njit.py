@@ -28,6 +28,7 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
 from rvhv.cpu.context import ASSIST_DOOR, DOOR, Context
+from rvhv.cpu.host_float import host_float
 
 
 class LeanCompiler(CompilerBase):  # type: ignore[misc]
@@ -347,8 +348,10 @@ def _only_ir(codegen: Any) -> Iterator[None]:
 # `door`: a C function of one pointer, which is what ctypes calls fastest; op, a and b are read from the context, the result is
 # put there. `assist`: what translated regions call
 DOORS = """
+{declare}
 declare i32 @{target}(ptr, ptr, i64, i64, i64, i64)
 define void @{door}(ptr %context) {{
+  {enter}
   %op_at = getelementptr i64, ptr %context, i64 {op}
   %a_at = getelementptr i64, ptr %context, i64 {a}
   %b_at = getelementptr i64, ptr %context, i64 {b}
@@ -359,6 +362,7 @@ define void @{door}(ptr %context) {{
   %b = load i64, ptr %b_at
   %address = ptrtoint ptr %context to i64
   %status = call i32 @{target}(ptr %result_at, ptr %error_at, i64 %address, i64 %op, i64 %a, i64 %b)
+  {leave}
   ret void
 }}
 
@@ -415,7 +419,8 @@ def compile_machine(entry: Any, assist: Any) -> bytes:
     target, helper = (f'"{c.fndesc.llvm_func_name}"' for c in compiled)
     words = {word.name.lower(): word.value for word in Context}
     doors = {"door": DOOR, "assist": ASSIST_DOOR, "convention": ASSIST_CONVENTION}
-    module.link_in(llvm.parse_assembly(DOORS.format(target=target, helper=helper, **doors, **words)))
+    floating = vars(host_float())
+    module.link_in(llvm.parse_assembly(DOORS.format(target=target, helper=helper, **floating, **doors, **words)))
     for function in module.functions:
         if any(name in function.name for name in (*APART, *RARE)):
             function.add_function_attribute("noinline")

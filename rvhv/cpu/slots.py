@@ -14,7 +14,7 @@ for _name, _slot in _state.SLOT.items():
 for _name, _value in vars(_state).items():
     if isinstance(_value, int) and _name.isupper():
         globals()[_name] = U64(_value)
-for _enum in (_state.Exit, _state.Fault, _state.Answer, _state.Log, _state.LogStage, _state.Fence):
+for _enum in (_state.Exit, _state.Fault, _state.Answer, _state.Call, _state.Log, _state.LogStage, _state.Fence):
     for _member in _enum:
         globals()[f"{_enum.__name__.upper()}_{_member.name}"] = U64(_member.value)
 PRV_U, PRV_S, PRV_M = (U64(p) for p in _state.Prv)

@@ -94,8 +94,13 @@ HART_NAMES = (
     "cover",  # the lines of the region that is being installed
     "code_address",  # of the predecoded words
     *"region_entries region_steps".split(),  # how often the interpreter entered a region, and steps made in regions
+    "ready",  # interrupts that pend and are enabled in mie: no other does until the chunk ends
     "attention",  # not 0: run() leaves with Exit.SERVICE at the next chunk
     *"log_head log_end".split(),  # where the next record of the log goes, and where its room ends; both 0: nothing is logged
+    # SBI calls that the machine answers for the software that Python plays, a table below (`rvhv.core.calls`): how many rows it
+    # has (0: Python answers all), how many harts a hart mask may name, and what a call costs, on `clock` and off `slice_end`
+    *"calls call_harts call_cost".split(),
+    "slice_end",  # value of `steps` at which the slice of the VM on the hart is over; it may be below zero. Unused at no cost
 )
 
 # Of these, what is state between two runs. The others are caches, scratch, places of things in this process, or the host's.
@@ -128,7 +133,14 @@ STOP_BY_HGATP, STOP_BY_ATP = 1 << 18, 1 << 19  # only while hgatp, and satp or v
 STOP_INTO_SHIFT = 20  # of a catch of traps: a bit for each mode it goes to, M, HS and VS
 CSR_SEES_FS, CSR_SEES_FCSR = 1, 2  # in slot csr_floats
 
-TLB_BASE = (STOPS_BASE + STOP_ENTRIES * STOP_WORDS + 7) & ~7
+# then the SBI calls that need no Python: EID, FID, what the call does (a `Call`, and CALL_LEGACY)
+CALLS_BASE = STOPS_BASE + STOP_ENTRIES * STOP_WORDS
+CALL_ROWS = 16
+CALL_WORDS = 3
+CALL_LEGACY = 1 << 8  # it has no FID and no hart mask, and returns in a0 alone
+ALL_HARTS = (1 << 64) - 1  # as hart_mask_base
+
+TLB_BASE = (CALLS_BASE + CALL_ROWS * CALL_WORDS + 7) & ~7
 # R tag, W tag, addend (offset into RAM minus gva), and a W tag for frames with flags: the store is allowed but
 # takes the slow path
 DATA_WORDS = 8
@@ -260,6 +272,15 @@ class Answer(IntEnum):
     NONE = 0  # it does not wait
     DONE = 1  # the device did it; mmio_value is what a load gets
     REFUSED = 2  # an access fault
+
+
+class Call(IntEnum):
+    """What an SBI call does that the compiled machine can answer."""
+
+    NONE = 0  # it cannot
+    SET_TIMER = 1
+    SEND_IPI = 2
+    FENCE = 3  # harts; as no cache is state, it only looks at the arguments
 
 
 class Log(IntEnum):

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterable
 
 from rvhv.core.memory import PAGE, Memory
+from rvhv.cpu import pte as p
 from rvhv.cpu.state import (
     FRAME_CODE_LINES,
     FRAME_FLAGS,
@@ -25,24 +26,19 @@ from rvhv.cpu.state import (
 from rvhv.fences.report import SHORT, Change, Missing, Narrow, wanted_fence
 from rvhv.fences.shadow import NO_VM, Cached, Scope, Shadow, Space
 from rvhv.fences.walks import (
-    PAGE_SHIFT,
-    PTE_A,
     READ,
     Record,
     Result,
     StageWalk,
     is_bad,
-    is_leaf,
     leaf_result,
-    levels_of,
     stage_walks,
     walk_on,
 )
 
-MODE_SHIFT, ASID_SHIFT, ASID_MASK, VMID_MASK = 60, 44, 0xFFFF, 0x3FFF
-PPN_MASK = (1 << 44) - 1
+ASID_SHIFT, ASID_MASK, VMID_MASK = 44, 0xFFFF, 0x3FFF
 HIT_CODE, HIT_TABLE = 1, 2
-HALFWORD, PTE_BYTES, LINE = 2, 8, 64
+HALFWORD, LINE = 2, 64
 GPA_SHIFT = 2  # norm: rs1 of HFENCE.GVMA is an address shifted right by two
 RECENT = 16  # fences remembered for the words of a report
 ATP_STAGE = {0x180: LogStage.S, 0x280: LogStage.VS, 0x680: LogStage.G}
@@ -158,7 +154,7 @@ class FenceChecker:
 
     def _stored(self, change: Change, spa: int, size: int, hits: int) -> None:
         if hits & HIT_TABLE:
-            for at in range(spa & -PTE_BYTES, spa + size, PTE_BYTES):
+            for at in range(spa & -p.BYTES, spa + size, p.BYTES):
                 self._ptes[at] = change
             for hart in self._harts.values():
                 hart.settled.clear()
@@ -230,7 +226,7 @@ class FenceChecker:
                 space, root = Space(walk.stage, vmid if guest else NO_VM, atp >> ASID_SHIFT & ASID_MASK), atp
             if walk.ended:
                 # A=0 counts as A=1: software that looks who uses a page need not fence
-                now = walk.result(PTE_A)
+                now = walk.result(p.A)
                 for cached in list(hart.shadow.find(space, walk.address)):
                     then = self._through(cached, walk, hgatp)
                     spurious = then is None
@@ -250,7 +246,7 @@ class FenceChecker:
     def _through(self, cached: Cached, walk: StageWalk, hgatp: int) -> Result | None:
         """What the access would get by the cached PTE; of a pointer, from the table it points to, as that is now."""
         step = cached.step
-        if is_leaf(step.pte) or is_bad(step.pte, step.level, walk.how):
+        if p.is_leaf(step.pte) or is_bad(step.pte, step.level, walk.how):
             return leaf_result(step.pte, step.level, walk.address, walk.how, walk.access)
         if walk.stage is LogStage.VS:
             return walk_on(step.pte, step.level, walk, lambda gpa: self._read_guest(hgatp, gpa))
@@ -258,15 +254,15 @@ class FenceChecker:
 
     def _read(self, spa: int) -> int | None:
         memory = self._memory
-        return memory.read_u64(spa) if memory.base <= spa <= memory.base + memory.size - PTE_BYTES else None
+        return memory.read_u64(spa) if memory.base <= spa <= memory.base + memory.size - p.BYTES else None
 
     def _read_guest(self, hgatp: int, gpa: int) -> int | None:
         """A PTE of the VS-stage, through the G-stage as it is now."""
-        if hgatp >> MODE_SHIFT == 0:
+        if hgatp >> p.MODE_SHIFT == 0:
             return self._read(gpa)
-        levels = levels_of(hgatp >> MODE_SHIFT)
+        levels = p.levels_of(hgatp >> p.MODE_SHIFT)
         walk = StageWalk(LogStage.G, gpa, READ, How.USER | How.WIDE, ())
-        found = walk_on(hgatp & PPN_MASK, levels, walk, self._read)
+        found = walk_on((hgatp & p.PPN) << p.PPN_SHIFT, levels, walk, self._read, wide=True)
         return None if found is None else self._read(found.address)
 
     def _cause(
@@ -287,7 +283,7 @@ class FenceChecker:
     def _report(self, missing: Missing) -> None:
         change = missing.change
         # a copied program would be reported an instruction at a time: a page of it is once
-        use = missing.use_pc if missing.kind == "translation" else missing.use_pc >> PAGE_SHIFT
+        use = missing.use_pc if missing.kind == "translation" else missing.use_pc >> p.PAGE_BITS
         key = missing.kind, missing.stage, missing.vm, use, change.vm, change.pc
         if key in self._found:
             self._found[key].count += 1

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from rvhv.cpu import pte as p
 from rvhv.cpu.state import LogStage
 from rvhv.fences.shadow import GLOBAL
-from rvhv.fences.walks import ACCESS_NAMES, PTE_V, is_leaf
+from rvhv.fences.walks import ACCESS_NAMES
 
 Place = Callable[[int, int], str]  # (trace_vm, pc) -> where that is, for people
 SHORT = {LogStage.S: "S", LogStage.VS: "VS", LogStage.G: "G"}
@@ -115,6 +116,6 @@ def wanted_fence(stage: LogStage, change: Change, asid: int, vmid: int, address:
         name = "hfence.vvma" if guest and not change.virtual else "sfence.vma"
         space = "x0" if asid == GLOBAL else f"ASID {asid} or x0"
         shown = f"{address:#x} or x0"
-    if old is None or (old & PTE_V and not is_leaf(old)):
+    if old is None or (old & p.V and not p.is_leaf(old)):
         shown = "x0"
     return f"{name} with rs1 = {shown}, rs2 = {space}"

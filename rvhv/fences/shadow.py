@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from rvhv.cpu import pte as p
 from rvhv.cpu.state import LogStage
-from rvhv.fences.walks import INDEX_BITS, MOST_LEVELS, PAGE_SHIFT, PTE_G, PTE_V, StageWalk, Step, is_leaf, page_bits
+from rvhv.fences.walks import StageWalk, Step
 
 GLOBAL = -1  # as an ASID: of every address space
 NO_VM = -1  # as a VMID: satp's translations
+MOST_LEVELS = max(map(p.levels_of, p.MODES))
 MOST = 8  # PTEs remembered for one address and level, the newest
 
 
@@ -41,7 +43,7 @@ class Cached:
 
     @property
     def leaf(self) -> bool:
-        return is_leaf(self.step.pte)
+        return p.is_leaf(self.step.pte)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +75,11 @@ class Shadow:
         table = self._tables.setdefault((space.stage, space.vmid), {})
         asid = space.asid
         for i, step in enumerate(walk.steps):
-            if not step.pte & PTE_V and not self._invalid:
+            if not step.pte & p.V and not self._invalid:
                 return
-            if step.pte & PTE_G and space.stage is not LogStage.G:
+            if step.pte & p.G and space.stage is not LogStage.G:
                 asid = GLOBAL  # norm: and all of the subtree
-            key = asid, step.level, walk.address >> PAGE_SHIFT + INDEX_BITS * step.level
+            key = asid, step.level, walk.address >> p.PAGE_BITS + p.INDEX_BITS * step.level
             found = table.setdefault(key, [])
             cached = Cached(walk.steps[: i + 1], asid, atp)
             for n, other in enumerate(found):
@@ -94,7 +96,7 @@ class Shadow:
         if not table:
             return
         for level in range(MOST_LEVELS):
-            region = address >> PAGE_SHIFT + INDEX_BITS * level
+            region = address >> p.PAGE_BITS + p.INDEX_BITS * level
             yield from table.get((space.asid, level, region), ())
             if space.stage is not LogStage.G:
                 yield from table.get((GLOBAL, level, region), ())
@@ -121,9 +123,9 @@ def _covers(scope: Scope, key: Key, cached: Cached) -> bool:
     """Whether the addresses of the scope touch the PTE's."""
     if scope.addresses is None:
         return True
-    if not cached.leaf and cached.step.pte & PTE_V:
+    if not cached.leaf and cached.step.pte & p.V:
         return False
-    bits = page_bits(cached.step.pte, key[1])
-    at = key[2] << PAGE_SHIFT + INDEX_BITS * key[1] >> bits << bits
+    size = p.page_size(cached.step.pte, key[1])
+    at = key[2] << p.PAGE_BITS + p.INDEX_BITS * key[1] & -size
     first, last = scope.addresses
-    return first < at + (1 << bits) and at <= last
+    return first < at + size and at <= last

@@ -23,6 +23,7 @@ from rvhv.hv.exits import VmExit
 from rvhv.hv.gstage import GStage, Sv39x4
 from rvhv.hv.guests import find_image
 from rvhv.hv.handlers import HANDLERS, Handler, unexpected
+from rvhv.hv.sbi import GUEST_SBI
 from rvhv.hv.scheduler import SLICE_STEPS, RoundRobin, Scheduler
 from rvhv.hv.setup import host_guests
 from rvhv.hv.sizes import PAGE, MemoryShort, memory_size, show_size, whole
@@ -40,6 +41,7 @@ EXIT_COST = 1000  # steps that an exit to the hypervisor costs its VM, in its sl
 CHUNK = 1_000_000  # steps at most in one call of the hart, which nothing can interrupt: well under 0.2 s
 LEAST_MEMORY = 1 << 20
 FOREVER = 1 << 64
+MASK64 = (1 << 64) - 1
 # plain ints: they are compared often
 BUDGET, HS, TRACE_FULL, STOP = (code.value for code in (Exit.BUDGET, Exit.HS, Exit.TRACE_FULL, Exit.STOP))
 
@@ -115,6 +117,8 @@ class Hypervisor:
         self.last_run: VM | None = None  # the VM that runs, or ran last
         self._slice_end = 0  # of the current VM, on the hart's step counter
         host_guests(self.hart)
+        self.fast_calls = self.fences is None  # SBI calls that need no Python do without it: the run is the same
+        self._calls = self.hart.answer_calls(GUEST_SBI.calls, cost=EXIT_COST)
         self._reset = bytearray(ARCH_BYTES)
         self.hart.save(self._reset)
 
@@ -389,11 +393,21 @@ class Hypervisor:
         moved = vm.devices_memory
         told = self.on_exit is not None
         end = self._slice_end
+        # whoever wants to see the calls gets them all
+        fast = self.fast_calls and seen is None and self.on_exit is None and handlers[r.ECALL_VS] is HANDLERS[r.ECALL_VS]
+        state[r.CALLS] = self._calls if fast else 0
         # The trap was taken and no sret followed: what handled it raised, and handles it again. It was charged for.
         again = not state[r.V]
         try:
             while again or (budget := (end if end < stop else stop) - state[r.STEPS]) > 0:
-                code = HS if again else run(budget)
+                if again:
+                    code = HS
+                elif fast:
+                    state[r.SLICE_END] = end & MASK64
+                    code = run(budget)
+                    end -= (end - state[r.SLICE_END]) & MASK64  # what the calls cost that were answered on the way
+                else:
+                    code = run(budget)
                 if code == HS:
                     if not again:
                         end -= EXIT_COST

@@ -27,6 +27,7 @@ TRAPS_IN_A_ROW = SLOT["traps_in_a_row"]
 TRACE_VM = SLOT["trace_vm"]
 TRACE_HEAD = SLOT["trace_head"]
 HS_HOOK = SLOT["hs_hook"]
+CALLS, SLICE_END = SLOT["calls"], SLOT["slice_end"]
 PC, V = SLOT["pc"], SLOT["v"]
 SEPC, SCAUSE, STVAL = SLOT["sepc"], SLOT["scause"], SLOT["stval"]
 HTVAL, HTINST, HSTATUS, HVIP, HTIMEDELTA = (SLOT[n] for n in ("htval", "htinst", "hstatus", "hvip", "htimedelta"))

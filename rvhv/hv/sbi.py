@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
-from rvhv.sbi import Sbi, base, dbcn, legacy, srst, time
+from rvhv.sbi import Sbi, base, dbcn, ipi, legacy, rfence, srst, time
 
-GUEST_SBI = Sbi([base.EXTENSION, time.EXTENSION, dbcn.EXTENSION, srst.EXTENSION, *legacy.CONSOLE])
+GUEST_SBI = Sbi(
+    [
+        *(room.EXTENSION for room in (base, time, ipi)),
+        rfence.WITHOUT_H,
+        *(room.EXTENSION for room in (dbcn, srst)),
+        legacy.TIMER,
+        *legacy.CONSOLE,
+        *legacy.FENCES,
+    ]
+)

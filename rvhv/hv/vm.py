@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from rvhv.core.stop_table import Bound, Modes
+from rvhv.cpu.csrs import VSSIP
 from rvhv.cpu.state import SLOT, Fence
 from rvhv.errors import ImageError
+from rvhv.hv import registers as r
 from rvhv.hv.console import Console
 from rvhv.hv.gstage import GStage
 from rvhv.hv.ram import Metered, Ram
@@ -24,7 +26,7 @@ from rvhv.machine.fdt import guest_device_tree
 from rvhv.machine.image import Image, check_fits
 from rvhv.machine.memory import FrameAllocator, Memory
 from rvhv.machine.plic import Plic
-from rvhv.sbi import Sbi
+from rvhv.sbi import Sbi, rfence
 from rvhv.virtio.block import Block
 from rvhv.virtio.console import Console as VirtioConsole
 from rvhv.virtio.device import Device
@@ -160,6 +162,17 @@ class VM:
     def set_timer(self, stime_value: int) -> None:
         # VSTIP is the comparison itself, so a time in the future also clears it (norm:hip_vstip_clear)
         self.hart.write_csr("vstimecmp", stime_value)
+
+    hart_count = 1
+
+    def send_ipi(self, hart: int) -> None:
+        self.hart.write_csr("hvip", self.hart.state[r.HVIP] | VSSIP)
+
+    def remote_fence(self, harts: Iterable[int], kind: Fence, start_addr: int | None, one_space: bool) -> None:
+        # the guest's tables are VS-stage's: for us, who have hgatp's VMID, its sfence.vma is an hfence.vvma
+        kind = Fence.HFENCE_VVMA if kind is Fence.SFENCE_VMA else kind
+        for _ in harts:
+            self.hart.fence(kind, *rfence.operands(self.hart.state, start_addr, one_space))
 
     def power_off(self, how: str, failed: bool, reboot: bool) -> None:
         raise GuestStopped(how, failed=failed)

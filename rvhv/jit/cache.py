@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rvhv.build import PACKAGE, cache_folder, fingerprint
-from rvhv.jit.form import Region
+from rvhv.jit.form import PAGE, Region
 
 MAGIC = b"rvhv-region-1\n"
 DIGEST = 32
@@ -42,8 +42,28 @@ def key(region: Region, page: bytes, tlb_bits: int) -> str:
     return digest.hexdigest()[:40]
 
 
-# of a job: starts, hints, stops and most instructions
-Spec = list[Any]
+Offsets = tuple[int, ...]
+Spec = tuple[Offsets, Offsets, Offsets, int]  # of a job: starts, hints, stops and most instructions
+
+
+def _specs(code: bytes) -> list[Spec]:
+    """Raises ValueError for what `remember` does not write."""
+    document: Any = json.loads(code)
+    if not isinstance(document, list) or any(not isinstance(spec, list) or len(spec) != 4 for spec in document):
+        raise ValueError("no list of specs")
+    return [(_offsets(starts), _offsets(hints), _offsets(stops), _most(most)) for starts, hints, stops, most in document]
+
+
+def _offsets(found: Any) -> Offsets:
+    if not isinstance(found, list) or any(type(n) is not int or n % 2 or not 0 <= n < PAGE for n in found):
+        raise ValueError("no offsets into a page")
+    return tuple(found)
+
+
+def _most(found: Any) -> int:
+    if type(found) is not int or not 0 < found <= PAGE // 2:
+        raise ValueError("no number of instructions")
+    return found
 
 
 def _page_name(page: bytes) -> str:
@@ -99,7 +119,12 @@ class ObjectCache:
     def recall(self, page: bytes) -> list[Spec]:
         """What was translated of a page with these bytes, in an earlier run, in that order."""
         code = self.get(_page_name(page))
-        return json.loads(code) if code else []
+        if code is None:
+            return []
+        try:
+            return _specs(code)
+        except (ValueError, RecursionError):
+            return []
 
     def remember(self, page: bytes, specs: list[Spec]) -> None:
         """The same for later runs."""

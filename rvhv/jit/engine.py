@@ -10,9 +10,8 @@ from __future__ import annotations
 import logging
 import os
 import weakref
-from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -21,7 +20,9 @@ from rvhv.core.memory import PAGE, Memory
 from rvhv.core.ops import Op
 from rvhv.cpu.state import (
     CODE_ENTRIES,
+    CODE_FRAME,
     CODE_STRIDE,
+    FETCH_WORDS,
     FRAME_CODE,
     FRAME_WORDS,
     LEAST_ENTRY,
@@ -30,7 +31,8 @@ from rvhv.cpu.state import (
     wanted_base,
 )
 from rvhv.errors import ConfigError
-from rvhv.jit.job import Job, Result
+from rvhv.jit.job import LEAST_LENGTH, Job, Result, failed
+from rvhv.jit.lull import Lull
 
 if TYPE_CHECKING:
     from rvhv.jit.cache import ObjectCache, Spec
@@ -44,9 +46,8 @@ MOST_CODE = 64 << 20  # bytes of regions that are kept
 LEAST_CODE = 16 << 10  # bytes that a region costs, however short
 MOST_OF_A_FRAME = 64  # translations of a frame's code: one that changes all the time is left to the interpreter
 MOST_VARIANTS = 64  # regions that start alike, which are looked at when one is wanted
-MOST_STARTS = 64  # of one region
-# at this translation of a frame all of its hot code becomes one region, of so many instructions
-UNITED: dict[int, int] = {}
+MOST_UNITED = 1024  # instructions of a region that is made of a frame's regions
+UNITE_AT = 8  # with the tier JIT, which has no lulls: at this translation of a frame
 ATTENTION, WANTED, SAMPLE = SLOT["attention"], SLOT["wanted"], SLOT["sample"]
 
 
@@ -116,7 +117,6 @@ class Loaded:
     result: Result
     address: int
     tracker: Any  # keeps the code in memory
-    frames: set[int] = field(default_factory=set)
 
 
 @dataclass
@@ -125,12 +125,12 @@ class FrameCode:
 
     starts: set[int] = field(default_factory=set)  # wanted: regions were left for them
     hints: set[int] = field(default_factory=set)  # wanted: chunks ended there
-    known: set[int] = field(default_factory=set)  # starts that were ever wanted
-    entries: set[int] = field(default_factory=set)  # of regions that were installed
     installed: dict[int, Loaded] = field(default_factory=dict)  # by address; stores may have dropped them since
-    specs: list[Spec] = field(default_factory=list)  # of the jobs that were done
-    recalled: bool = False  # earlier runs were asked for theirs
+    page: bytes = b""  # the frame's bytes when its jobs were last looked up
+    specs: list[Spec] = field(default_factory=list)  # of the jobs done of these bytes, in earlier runs too
     translations: int = 0
+    apart: int = 0  # regions that were installed since these were made one
+    united: int = 0  # how often they were
 
 
 @dataclass
@@ -145,8 +145,8 @@ class Statistics:
     requests: int = 0
     refused: int = 0
     from_cache: int = 0
+    failed: int = 0  # by a mistake of the translator
     worker_seconds: float = 0.0
-    reasons: Counter[str] = field(default_factory=Counter)
 
 
 class Engine:
@@ -163,6 +163,14 @@ class Engine:
         self._frames: dict[int, FrameCode] = {}
         self._wanted: dict[int, FrameCode] = {}  # those with starts or hints
         self._asked: Job | None = None
+        ready = weakref.WeakMethod(self._ready)  # another thread keeps no engine, and no guests' memory, alive
+
+        def tell() -> None:
+            if (call := ready()) is not None:
+                call()
+
+        self._tell = tell
+        self._lull = Lull(tell)
         self._worker: Any = None
         self._end_worker: Callable[[], object] = lambda: None
         self._early = 0
@@ -201,7 +209,7 @@ class Engine:
         """Take what is wanted from the ring, and install what is ready."""
         hart.state[ATTENTION] = 0
         if self._process != os.getpid() and not self._stopped:
-            self._worker = None  # it is the parent's
+            self._worker, self._lull = None, Lull(self._tell)  # those are the parent's
             self.stop()
         if self._stopped:
             hart.state[WANTED] = 0
@@ -213,24 +221,24 @@ class Engine:
             while (job := self._next_job()) is not None:
                 self._finish(hart, job, work(job))
             return
-        if self._early < WORTH_A_WORKER:
+        if self._early < WORTH_A_WORKER and self._worker is None and not self._any_apart():
             return
         if self._worker is not None and self._worker.dead:
             self._give_up("its process ended")
         while self._worker is not None and (result := self._worker.take()) is not None:
-            assert self._asked is not None
-            job, self._asked = self._asked, None
-            self._finish(hart, job, result)
-        while self._asked is None and (job := self._next_job()) is not None:
-            from rvhv.jit.work import find
-
-            if (found := find(job, self._objects())) is not None:
+            if self._asked is not None and self._asked.number == result.number:
+                job, self._asked = self._asked, None
+                self._finish(hart, job, result)
+        while self._asked is None and (job := self._next_job() or self._union(hart)) is not None:
+            if (found := self._find(job)) is not None:
                 self._finish(hart, job, found)
                 continue
             if self._worker is None:
                 self._start_worker()
             self._asked = job
             self._worker.send(job)
+        if self._asked is None and self._any_apart():
+            self._lull.watch()
 
     def _objects(self) -> ObjectCache:
         if self._cache is None:
@@ -239,6 +247,15 @@ class Engine:
             self._cache = ObjectCache()
         return self._cache
 
+    def _find(self, job: Job) -> Result | None:
+        """The result that an earlier run left, or of a failure."""
+        from rvhv.jit.work import find
+
+        try:
+            return find(job, self._objects())
+        except Exception as error:
+            return failed(job, error)
+
     def _collect(self, hart: HartPart) -> None:
         state = hart.state
         base = wanted_base(self.tlb_bits)
@@ -246,11 +263,13 @@ class Engine:
         places = list(state[base : base + count])
         state[WANTED] = 0
         self._early += count
+        if count:
+            self._lull.disturb()
         self.statistics.requests += count
         for place in places:
             frame, offset = divmod(place & ~WANTED_SAMPLED, PAGE)
             code = self._frames.setdefault(frame, FrameCode())
-            if not code.recalled:
+            if not code.page:
                 self._recall(hart, frame, code)
             if place & WANTED_SAMPLED and self._covers(frame, code, offset):
                 self._cool(frame, (offset,))  # it runs there on its way to where a region can be entered
@@ -260,6 +279,8 @@ class Engine:
             if code.translations >= MOST_OF_A_FRAME:
                 self.statistics.refused += 1
                 continue
+            if self._recall(hart, frame, code) and self._reuse(hart, frame, offset):
+                continue
             (code.hints if place & WANTED_SAMPLED else code.starts).add(offset)
             self._wanted[frame] = code
 
@@ -268,45 +289,69 @@ class Engine:
         page = self.memory.frames.view[frame * FRAME_WORDS + FRAME_CODE]
         return CODE_ENTRIES + (page - 1) * CODE_STRIDE if page else None
 
-    def _covers(self, frame: int, code: FrameCode, offset: int) -> bool:
-        """Whether a region that no store has dropped was made from the instruction at `offset`."""
+    def _live(self, frame: int, code: FrameCode) -> dict[int, Loaded]:
+        """The regions of the frame that no store has dropped, by the offsets where they can be entered."""
         base, words = self._entries(frame), self.memory.code.view
-        found = False
+        live: dict[int, Loaded] = {}
         for address, loaded in list(code.installed.items()):
-            if base is None or not any(words[base + entry // 2] == address for entry in loaded.result.entries):
+            entries = [] if base is None else [at for at in loaded.result.entries if words[base + at // 2] == address]
+            if not entries:
                 del code.installed[address]
-            elif any(start <= offset < start + len(data) for start, data in loaded.result.ranges):
-                found = True
-        return found
+            live |= dict.fromkeys(entries, loaded)
+        return live
 
-    def _recall(self, hart: HartPart, frame: int, code: FrameCode) -> None:
-        """Install what an earlier run translated of this page."""
-        from rvhv.jit.work import find
+    def _covers(self, frame: int, code: FrameCode, offset: int) -> bool:
+        """Whether a region that is there was made from the instruction at `offset`."""
+        return any(
+            start <= offset < start + len(data)
+            for loaded in self._live(frame, code).values()
+            for start, data in loaded.result.ranges
+        )
 
-        code.recalled = True
-        if self.tier is not Tier.AUTO:
-            return
-        page = self._bytes(frame)
-        for starts, hints, stops, most in self._objects().recall(page):
+    def _look_up(self, code: FrameCode, page: bytes) -> bool:
+        """What was translated of a page with these bytes, if they are not those that were looked up last."""
+        if self.tier is not Tier.AUTO or page == code.page:
+            return False
+        code.page, code.specs = page, self._objects().recall(page)
+        return True
+
+    def _recall(self, hart: HartPart, frame: int, code: FrameCode) -> bool:
+        """Install what an earlier run translated of the page, when it is new. Whether there was anything."""
+        changed, page = bool(code.page), self._bytes(frame)
+        if not self._look_up(code, page) or not code.specs:
+            return False
+        code.translations += changed  # it takes as long as finding out what a short one is made of
+        for i, (starts, hints, stops, most) in enumerate(code.specs):
             self._names += 1
-            job = Job(self._names, frame, page, tuple(starts), self.tlb_bits, tuple(hints), tuple(stops), most)
-            found = find(job, self._objects())
-            if found is None:
-                return
-            self._finish(hart, job, replace(found, recalled=True))
+            job = Job(self._names, frame, page, starts, self.tlb_bits, hints, stops, most)
+            found = self._find(job)
+            if found is None or not found.code:
+                del code.specs[i:]
+                break
+            self._install(hart, found)
+            self._cool(frame, (*starts, *hints))
+        return True
 
     def _bytes(self, frame: int, start: int = 0, length: int = PAGE) -> bytes:
         return self.memory.read(self.memory.base + frame * PAGE + start, length)
 
     def _reuse(self, hart: HartPart, frame: int, offset: int) -> bool:
         """Install a region that is known already, if the bytes of this frame are those it was made from."""
-        first = self._bytes(frame, offset, min(4, PAGE - offset))
+        first = self._bytes(frame, offset, LEAST_LENGTH)
         for loaded in reversed(self._by_entry.get((offset, first), [])[-MOST_VARIANTS:]):
             if self._matches(frame, loaded.result):
                 self.statistics.reused += 1
                 self._enter(hart, frame, loaded)
                 return True
         return False
+
+    def _known(self, result: Result) -> Loaded | None:
+        """The same region, from earlier."""
+        entry = result.entries[0]
+        for loaded in self._by_entry.get((entry, result.first(entry)), ()):
+            if loaded.result.same(result):
+                return loaded
+        return None
 
     def _matches(self, frame: int, result: Result) -> bool:
         return all(self._bytes(frame, start, len(data)) == data for start, data in result.ranges)
@@ -317,14 +362,54 @@ class Engine:
         frame = max(self._wanted, key=lambda f: len(self._wanted[f].starts) + len(self._wanted[f].hints))
         code = self._wanted.pop(frame)
         starts, hints = tuple(sorted(code.starts)), tuple(sorted(code.hints))
-        code.known |= code.starts
         code.starts, code.hints = set(), set()
         code.translations += 1
         self._names += 1
-        most = UNITED.get(code.translations) if self.tier is Tier.AUTO else None
-        if most is not None:
-            return Job(self._names, frame, self._bytes(frame), tuple(sorted(code.known)), self.tlb_bits, hints, (), most)
-        return Job(self._names, frame, self._bytes(frame), starts, self.tlb_bits, hints, tuple(sorted(code.entries)))
+        page = self._bytes(frame)
+        self._look_up(code, page)
+        if self.tier is Tier.JIT and code.translations == UNITE_AT:
+            before = self._roots(frame, code)
+            starts, hints = tuple(sorted({*starts, *before[0]})), tuple(sorted({*hints, *before[1]}))
+            return Job(self._names, frame, page, starts, self.tlb_bits, hints, (), MOST_UNITED)
+        return Job(self._names, frame, page, starts, self.tlb_bits, hints, tuple(sorted(self._live(frame, code))))
+
+    def _roots(self, frame: int, code: FrameCode) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The starts and hints of the regions that no store has dropped."""
+        results = [loaded.result for loaded in {id(loaded): loaded for loaded in self._live(frame, code).values()}.values()]
+        return tuple(sorted({s for r in results for s in r.starts})), tuple(sorted({h for r in results for h in r.hints}))
+
+    @staticmethod
+    def _is_apart(code: FrameCode) -> bool:
+        """Whether regions that should be one have come since the last union: two, and after some unions more."""
+        return code.apart > max(code.united, 1) and code.translations < MOST_OF_A_FRAME
+
+    def _any_apart(self) -> bool:
+        return any(map(self._is_apart, self._frames.values()))
+
+    def _running(self, hart: HartPart) -> int:
+        """The frame that the hart executes from, or -1."""
+        state = hart.state
+        pc = state[SLOT["pc"]]
+        at = state[SLOT["tlb_fetch"]] + FETCH_WORDS * (pc // PAGE & state[SLOT["tlb_mask"]])
+        return self.memory.code.view[state[at + 1] + CODE_FRAME] if state[at] == pc & -PAGE else -1
+
+    def _union(self, hart: HartPart) -> Job | None:
+        """One region in place of a frame's. Only where the hart is found running in a lull: it takes as long as they did."""
+        frame = self._running(hart)
+        code = self._frames.get(frame)
+        if not self._lull.now or code is None or not self._is_apart(code):
+            return None
+        starts, hints = self._roots(frame, code)
+        code.apart = 0
+        if len(code.installed) < 2:
+            return None
+        code.apart = -1  # it is one itself
+        code.united += 1
+        code.translations += 1
+        self._names += 1
+        page = self._bytes(frame)
+        self._look_up(code, page)
+        return Job(self._names, frame, page, starts, self.tlb_bits, hints, (), MOST_UNITED)
 
     def _cool(self, frame: int, offsets: Iterable[int]) -> None:
         """What was not made an entry may become hot again."""
@@ -336,20 +421,39 @@ class Engine:
                 words[base + offset // 2] = 0
 
     def _finish(self, hart: HartPart, job: Job, result: Result) -> None:
+        if result.error:
+            self.statistics.failed += 1
+            self._warn(f"a region cannot be translated ({result.error}): it is interpreted")
+        if not result.code:
+            return  # nor will it be asked for again, unless a store changes it
         self._install(hart, result)
-        if result.code and self.tier is Tier.AUTO:
-            code = self._frames.setdefault(job.frame, FrameCode())
-            code.specs.append([job.starts, job.hints, job.stops, job.most])
-            if not result.recalled:
-                self._objects().remember(job.page, code.specs)
+        code = self._frames.setdefault(job.frame, FrameCode())
+        if self.tier is Tier.AUTO and job.page == code.page:
+            # a union takes the place of what it was made of
+            specs = [] if job.most == MOST_UNITED else code.specs
+            spec = (job.starts, job.hints, job.stops, job.most)
+            specs = specs if spec in specs else [*specs, spec]
+            if specs != code.specs and len(specs) <= MOST_OF_A_FRAME:
+                code.specs = specs
+                self._objects().remember(job.page, specs)
         self._cool(job.frame, (*job.starts, *job.hints))
+
+    def _warn(self, why: str) -> None:
+        """Once: what follows has the same reason."""
+        if not self._warned:
+            self._warned = True
+            log.warning("%s", why)
 
     def _install(self, hart: HartPart, result: Result) -> Loaded | None:
         if not result.code:
             return None
-        if result.warning and not self._warned:
-            self._warned = True
-            log.warning("%s", result.warning)
+        if result.warning:
+            self._warn(result.warning)
+        if (known := self._known(result)) is not None:
+            self.statistics.reused += 1
+            if self._matches(result.frame, result):
+                self._enter(hart, result.frame, known)
+            return known
         statistics = self.statistics
         statistics.worker_seconds += result.seconds
         statistics.regions += 1
@@ -362,8 +466,7 @@ class Engine:
         self._bytes_kept += size
         loaded = self._load(result)
         for entry in result.entries:
-            first = next(data[entry - at :][:4] for at, data in result.ranges if at <= entry < at + len(data))
-            self._by_entry.setdefault((entry, first), []).append(loaded)
+            self._by_entry.setdefault((entry, result.first(entry)), []).append(loaded)
         if self._matches(result.frame, result):
             self._enter(hart, result.frame, loaded)
         return loaded
@@ -379,8 +482,9 @@ class Engine:
     def _enter(self, hart: HartPart, frame: int, loaded: Loaded) -> None:
         self.statistics.installs += 1
         code = self._frames.setdefault(frame, FrameCode())
-        code.entries.update(loaded.result.entries)
-        code.installed[loaded.address] = loaded
+        if loaded.address not in code.installed:
+            code.installed[loaded.address] = loaded
+            code.apart += 1
         hart.operate(Op.COVER, frame, loaded.result.cover)
         for entry in loaded.result.entries:
             hart.operate(Op.INSTALL, frame * PAGE + entry, loaded.address)
@@ -400,14 +504,8 @@ class Engine:
     def _start_worker(self) -> None:
         from rvhv.jit.worker import Worker
 
-        ready = weakref.WeakMethod(self._ready)  # the worker's thread keeps no engine, and no guests' memory, alive
-
-        def tell() -> None:
-            if (call := ready()) is not None:
-                call()
-
         try:
-            self._worker = Worker(tell)
+            self._worker = Worker(self._tell)
         except OSError as error:
             self._give_up(str(error))
             return
@@ -428,5 +526,6 @@ class Engine:
         """End the worker. Guests may go on, and what is hot stays with the interpreter. May be called twice."""
         from rvhv.jit.worker import NoWorker
 
+        self._lull.end()
         self._end_worker()
         self._worker = NoWorker()

@@ -18,10 +18,11 @@ from rvhv.cpu.predecode import pack
 from rvhv.isa.effects import Branch, Call, CsrAccess, Float, Jump, Load, Store
 from rvhv.isa.expr import MASK64, OPS, E
 from rvhv.isa.rows import Insn
+from rvhv.jit import csrs
+from rvhv.jit.job import MOST_INSTRUCTIONS
 
 PAGE = 4096
 LINE = 64
-MOST_INSTRUCTIONS = 256
 # what never comes back to the instruction behind it
 ENDS = frozenset({"mret", "sret", "ebreak"})
 # helpers that do nothing but look whether they are allowed (with a log they do more, and then nothing is translated)
@@ -141,7 +142,7 @@ def evaluate(e: E, values: dict[str, int]) -> int:
 
 
 def _csr_kind(insn: Insn, fields: dict[str, int]) -> Kind:
-    """A CSR that is only read, or that is plain, changes nothing that a region was entered under."""
+    """A CSR that is only read, or that is plain, changes nothing that a region was entered under; some are inline."""
     access = next((e for e in insn.effects if isinstance(e, CsrAccess)), None)
     if access is None:
         return Kind.ASSIST
@@ -149,7 +150,10 @@ def _csr_kind(insn: Insn, fields: dict[str, int]) -> Kind:
     known = {name: fields[name] for name in fields} | {f"{name}_index": fields.get(name, 0) for name in ("rd", "rs1")}
     if csr is None or not _leaves(access.writes) <= set(known):
         return Kind.LEAVE
-    return Kind.ASSIST if csr.plain or not evaluate(access.writes, known) else Kind.LEAVE
+    writes = bool(evaluate(access.writes, known))
+    if csrs.is_inline(csr, writes):
+        return Kind.PLAIN
+    return Kind.ASSIST if csr.plain or not writes else Kind.LEAVE
 
 
 def step_at(page: bytes, offset: int) -> Step | None:
@@ -186,7 +190,6 @@ def form(
     hinted = [at for at in hints if at not in entries]
     beyond = frozenset(stops) - entries
     steps: dict[int, Step] = {}
-    leaders = {*entries, *hinted}
     queue = deque((*entries, *hinted))
     while queue and len(steps) < most:
         at = queue.popleft()
@@ -195,38 +198,25 @@ def form(
             if step is None:
                 break
             steps[at] = step
+            if step.links:
+                returns.add(step.next)
+            if step.kind.ends:
+                queue.extend(_follow(step))
+                break
             at = step.next
-            if not step.kind.ends:
-                continue
-            follow = []
-            match step.kind:
-                case Kind.BRANCH:
-                    follow = [step.target, step.next]
-                case Kind.JUMP | Kind.INDIRECT:
-                    if step.kind is Kind.JUMP:
-                        follow.append(step.target)
-                    if step.links:
-                        follow.append(step.next)
-                        returns.add(step.next)
-                        entries.add(step.next)
-                case Kind.LEAVE if step.insn.name not in ENDS:
-                    follow = [step.next]
-                    entries.add(step.next)
-            leaders.update(follow)
-            queue.extend(follow)
-            break
+    entries |= returns | {step.next for step in steps.values() if _goes_on_behind(step)}
+    reached = _reached(steps, entries)
+    for at in hinted:
+        if at in steps and at not in reached:
+            entries.add(at)
+            reached |= _reached(steps, {at})
+    leaders = entries.union(*(_follow(s) for s in steps.values() if s.kind.ends))
     region = Region(_blocks(steps, leaders), (), ())
     for block in region.blocks.values():
         block.successors = _successors(block, region.blocks)
     entries &= region.blocks.keys()
-    loops = _loop_heads(region.blocks, sorted(entries | (region.blocks.keys() & set(hinted))))
-    entries |= loops
-    reached = _reached(region.blocks, entries)
-    for at in hinted:
-        if at in region.blocks and at not in reached:
-            entries.add(at)
-            reached |= _reached(region.blocks, {at})
-    entries = {at for at in entries if region.blocks[at].steps[0].kind is not Kind.LEAVE}
+    loops = _loop_heads(region.blocks, sorted(entries))
+    entries = {at for at in entries | loops if region.blocks[at].steps[0].kind is not Kind.LEAVE}
     if not entries:
         return None
     region.entries = tuple(sorted(entries))
@@ -235,13 +225,34 @@ def form(
     return region
 
 
-def _reached(blocks: dict[int, Block], entries: Iterable[int]) -> set[int]:
+def _goes_on_behind(step: Step) -> bool:
+    """Whether the interpreter does it, always or at times, and comes back behind it."""
+    if step.kind is Kind.LEAVE:
+        return step.insn.name not in ENDS
+    return step.kind is Kind.PLAIN and csrs.may_leave(step.fields)
+
+
+def _follow(step: Step) -> list[int]:
+    """Where it goes on in the page behind a step, as far as that is known: behind a call its return does."""
+    match step.kind:
+        case Kind.BRANCH:
+            return [step.target, step.next]
+        case Kind.JUMP:
+            return [step.target, step.next] if step.links else [step.target]
+        case Kind.INDIRECT:
+            return [step.next] if step.links else []
+        case Kind.LEAVE:
+            return [] if step.insn.name in ENDS else [step.next]
+    return [step.next]
+
+
+def _reached(steps: dict[int, Step], entries: Iterable[int]) -> set[int]:
     found, todo = set[int](), list(entries)
     while todo:
         at = todo.pop()
-        if at not in found:
+        if at in steps and at not in found:
             found.add(at)
-            todo += blocks[at].successors
+            todo += _follow(steps[at])
     return found
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+LEAST_LENGTH = 2  # bytes of an instruction
+MOST_INSTRUCTIONS = 128  # of a region, at first: a page's regions are united later
+
 
 @dataclass(frozen=True)
 class Job:
@@ -16,7 +19,7 @@ class Job:
     tlb_bits: int
     hints: tuple[int, ...] = ()
     stops: tuple[int, ...] = ()
-    most: int = 256
+    most: int = MOST_INSTRUCTIONS
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,22 @@ class Result:
     cover: int = 0
     ranges: tuple[tuple[int, bytes], ...] = ()
     instructions: int = 0
+    starts: tuple[int, ...] = ()  # of the job
+    hints: tuple[int, ...] = ()
     seconds: float = 0.0  # of CPU time
     cached: bool = False
-    recalled: bool = False  # from an earlier run's list
     warning: str = ""  # why nothing is kept on disk
+    error: str = ""  # the translator failed
+
+    def first(self, entry: int) -> bytes:
+        """The first bytes at an entry: so many as every instruction has."""
+        return next(data[entry - at :][:LEAST_LENGTH] for at, data in self.ranges if at <= entry < at + len(data))
+
+    def same(self, other: Result) -> bool:
+        """Whether it is the same region."""
+        return (self.entries, self.ranges, self.code) == (other.entries, other.ranges, other.code)
+
+
+def failed(job: Job, error: Exception) -> Result:
+    """What became of a job on which the translator failed."""
+    return Result(job.number, job.frame, b"", error=f"{type(error).__name__}: {error}")

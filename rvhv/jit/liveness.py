@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from rvhv.isa.rows import FLOAT_OPERANDS
 from rvhv.jit.form import Kind, Region, Step
 
@@ -32,16 +34,15 @@ def writes(step: Step) -> set[str]:
     return found | ({f"f{step.fields['frd']}"} if "frd" in step.fields else set())
 
 
-def live_at_entries(region: Region) -> tuple[dict[int, set[str]], set[str]]:
-    """For each entry the registers to load, and all registers that the region has variables for."""
-    first, killed, used = {}, {}, set[str]()
+def live_at_starts(region: Region) -> dict[int, set[str]]:
+    """For each block the registers whose values at its start matter to it or what comes after it."""
+    first, killed = {}, {}
     for at, block in region.blocks.items():
         need, have = set[str](), set[str]()
         for step in block.steps:
             need |= reads(step) - have
             have |= writes(step)
         first[at], killed[at] = need, have
-        used |= need | have
     successors = {at: _all_successors(region, at) for at in region.blocks}
     live = dict(first)
     changed = True
@@ -53,7 +54,7 @@ def live_at_entries(region: Region) -> tuple[dict[int, set[str]], set[str]]:
             if now != live[at]:
                 live[at] = now
                 changed = True
-    return {at: live[at] for at in region.entries}, used
+    return live
 
 
 def _all_successors(region: Region, at: int) -> list[int]:
@@ -62,18 +63,24 @@ def _all_successors(region: Region, at: int) -> list[int]:
     return [*block.successors, *(region.entries if block.last.kind is Kind.INDIRECT else ())]
 
 
-MOST_VARIABLES = {"x": 7, "f": 12}  # of a region: more the host's registers do not hold, besides what every region needs
+MOST_VARIABLES = {"x": 7, "f": 12}  # of a loop: more the host's registers do not hold, besides what every region needs
 LOOP_WEIGHT, DEEPEST = 8, 4
 
 
-def most_used(region: Region, used: set[str]) -> list[str]:
-    """The registers that are worth a variable: by how often they are named, in loops more."""
-    weight = dict.fromkeys(sorted(used), 0)
-    spans = [(s, at) for at, block in region.blocks.items() for s in block.successors if s <= at]
-    for at, block in region.blocks.items():
-        depth = min(len({s for s, end in spans if s <= at <= end}), DEEPEST)
-        for step in block.steps:
-            for register in reads(step) | writes(step):
-                weight[register] += LOOP_WEIGHT**depth
-    ranked = sorted(weight, key=lambda r: -weight[r])
-    return [r for file, most in MOST_VARIABLES.items() for r in [r for r in ranked if r[0] == file][:most]]
+def variables(region: Region) -> dict[int, frozenset[str]]:
+    """For each block the registers that have variables in it: those that its innermost loop names most often, in loops within
+    it more. A block in no loop counts as in one with all others. The rest stay in the state."""
+    loops = {(s, at) for at, block in region.blocks.items() for s in block.successors if s <= at}
+    spans = sorted(loops, key=lambda s: (s[1] - s[0], s))
+    around = {at: [span for span in spans if span[0] <= at <= span[1]] for at in region.blocks}
+    named = {at: Counter(r for step in block.steps for r in reads(step) | writes(step)) for at, block in region.blocks.items()}
+    found: dict[tuple[int, int] | None, frozenset[str]] = {}
+    for span in (*spans, None):
+        inside = [at for at in region.blocks if span is None or span[0] <= at <= span[1]]
+        weight = Counter[str]()
+        for at in inside:
+            for register, times in named[at].items():
+                weight[register] += times * LOOP_WEIGHT ** min(len(around[at]), DEEPEST)
+        ranked = sorted(weight, key=lambda r: (-weight[r], r))
+        found[span] = frozenset(r for file, most in MOST_VARIABLES.items() for r in [r for r in ranked if r[0] == file][:most])
+    return {at: found[around[at][0] if around[at] else None] for at in region.blocks}

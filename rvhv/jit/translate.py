@@ -15,13 +15,14 @@ links to be broken: what a store or a mapping changes, the entry of the TLB or o
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from llvmlite import ir
 
 from rvhv.core.memory import PAGE
 from rvhv.core.ops import Assist
+from rvhv.core.registry import ISA
 from rvhv.cpu.state import (
     CODE_ENTRIES,
     DATA_WORDS,
@@ -41,10 +42,10 @@ from rvhv.errors import InternalError
 from rvhv.isa.effects import UseFloat
 from rvhv.isa.expr import MASK64
 from rvhv.isa.render.llvm import I1, I8, I64, PTR, RowBuilder, Value, lift
-from rvhv.jit import floating
+from rvhv.jit import csrs, floating
 from rvhv.jit.form import Block, Kind, Region, Step
 from rvhv.jit.ir import Builder, Function
-from rvhv.jit.liveness import live_at_entries, most_used
+from rvhv.jit.liveness import live_at_starts, variables
 
 CONVENTION = "" if sys.platform == "win32" else "preserve_nonecc"
 ASSIST_CONVENTION = "" if sys.platform == "win32" else "preserve_mostcc"
@@ -74,8 +75,11 @@ class Translator:
         self.route = self.function.append_basic_block("route")  # jumps through a register that are no returns
         self.leave = self.function.append_basic_block("leave")
         leave = Builder(self.function, self.leave)
+        self._entered: dict[int, Any] = {}
         self._leave_phis = [leave.phi(I64) for _ in range(3)]
-        self.registers: dict[str, Any] = {}
+        self.live, self.variables = live_at_starts(region), variables(region)
+        self.registers: dict[str, Any] = {}  # those with a variable in the current block
+        self._all_registers: dict[str, Any] = {}
         self.step: Step
         self.left: ir.Value  # after the whole block
         self.behind = 0  # steps of the block from the current instruction on
@@ -89,19 +93,19 @@ class Translator:
         self.next_pc = b.alloca(I64, name="next_pc")
         self.page = b.and_(self.pc, ir.Constant(I64, -PAGE))
         b.store(self.left_in, self.left_var)
-        live, used = live_at_entries(self.region)
-        for register in most_used(self.region, used):
-            self.registers[register] = b.alloca(DOUBLE if register[0] == "f" else I64)
+        for register in sorted(frozenset[str]().union(*self.variables.values())):
+            self._all_registers[register] = b.alloca(DOUBLE if register[0] == "f" else I64)
         self.float_used = any(self._uses_float(s) for block in self.region.blocks.values() for s in block.steps)
         if self.float_used:
             self._float_entry()
         where = b.and_(self.pc, ir.Constant(I64, PAGE - 1))
         entries = self.region.entries
-        switch = b.switch(where, self._enter(entries[0], live[entries[0]]))
+        switch = b.switch(where, self._enter(entries[0]))
         for at in entries[1:]:
-            switch.add_case(ir.Constant(I64, at), self._enter(at, live[at]))
+            switch.add_case(ir.Constant(I64, at), self._enter(at))
         for at, block in self.region.blocks.items():
             self.builder = Builder(self.function, self.blocks[at])
+            self.registers = {r: self._all_registers[r] for r in self.variables[at]}
             self._block(at, block)
         self.builder = Builder(self.function, self.dispatch)
         self._dispatch()
@@ -113,15 +117,19 @@ class Translator:
         self.builder.ret(self.builder.add(left, behind))
         return self.function
 
-    def _enter(self, at: int, live: set[str]) -> Any:
-        """A block that loads the registers the code at an entry needs."""
-        block = self.function.append_basic_block(f"enter_{at:03x}")
-        b = Builder(self.function, block)
-        for register in sorted(live & self.registers.keys()):
-            var = self.registers[register]
-            b.store(b.load(self._slot(register, b), typ=DOUBLE if register[0] == "f" else I64), var)
-        b.branch(self.blocks[at])
-        return block
+    def _enter(self, at: int) -> Any:
+        """A block that loads the registers the code at an offset needs."""
+        if at not in self._entered:
+            self._entered[at] = block = self.function.append_basic_block(f"enter_{at:03x}")
+            b = Builder(self.function, block)
+            self._load_variables(b, self.variables[at] & self.live[at])
+            b.branch(self.blocks[at])
+        return self._entered[at]
+
+    def _load_variables(self, b: Builder, registers: Iterable[str]) -> None:
+        for register in sorted(registers):
+            value = b.load(self._slot(register, b), typ=DOUBLE if register[0] == "f" else I64)
+            b.store(value, self._all_registers[register])
 
     @staticmethod
     def _uses_float(step: Step) -> bool:
@@ -208,6 +216,7 @@ class Translator:
     def go(self, offset: int) -> None:
         """Control goes to an offset that is known."""
         if offset in self.blocks:
+            self._load_variables(self.builder, self.variables[offset] & self.live[offset] - self.registers.keys())
             self.builder.branch(self.blocks[offset])
         else:
             self.go_to(self.builder.add(self.page, self.const(offset)))
@@ -264,9 +273,13 @@ class Translator:
     def assist_row(self) -> None:
         """Have the machine do the current instruction on the state."""
         b, step = self.builder, self.step
-        self.store_slot("left", b.add(self.left, self.const(self.behind)))
+        self.store_slot("left", self.steps_left())
         pc = b.add(self.page, self.const(step.offset))
         self.assist(Assist.ROW, self.const(step.word), pc, b.add(pc, self.const(step.length)))
+
+    def steps_left(self) -> ir.Value:
+        """Before the current instruction."""
+        return self.builder.add(self.left, self.const(self.behind))
 
     def reload_destination(self) -> None:
         for field, file in (("rd", "x"), ("frd", "f")):
@@ -462,7 +475,8 @@ class Translator:
         return b.zext(b.not_(held), I64)
 
     def csr(self, csr: Value, update: Callable[[Value], Value], reads: Value, writes: Value) -> Value:
-        raise InternalError("a CSR access is the machine's")
+        assert isinstance(csr, int) and isinstance(reads, int) and isinstance(writes, int)
+        return csrs.access(self, ISA.csr_by_number[csr], update, bool(writes))
 
     def call(self, helper: str, args: tuple[Value, ...]) -> None:
         raise InternalError(f"{helper} is the interpreter's")
@@ -496,7 +510,7 @@ class Translator:
         out = self.function.append_basic_block()
         switch = self.builder.switch(self.builder.sub(target, self.page), out)
         for at in known:
-            switch.add_case(self.const(at), self.blocks[at])
+            switch.add_case(self.const(at), self._enter(at))
         self.builder.position_at_end(out)
         self.go_to(target)
 

@@ -47,9 +47,7 @@ def work(job: Job, objects: ObjectCache | None = None) -> Result:
     return _result(job, region, code, seconds=time.process_time() - start, warning=warning)
 
 
-def _result(
-    job: Job, region: Region, code: bytes, *, seconds: float = 0.0, cached: bool = False, warning: str = ""
-) -> Result:
+def _result(job: Job, region: Region, code: bytes, *, seconds: float = 0.0, cached: bool = False, warning: str = "") -> Result:
     ranges = ranges_of(region, job.page)
     return Result(
         job.number,
@@ -59,6 +57,8 @@ def _result(
         region.cover,
         ranges,
         region.instructions,
+        job.starts,
+        job.hints,
         seconds=seconds,
         cached=cached,
         warning=warning,

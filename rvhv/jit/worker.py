@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rvhv.jit.job import Job, Result
+from rvhv.jit.job import Job, Result, failed
 
 # Ctrl-C is for the guests' process, whose end ends this one: a terminal does not send it to another group
 DEAF: dict[str, Any] = {"process_group": 0}
@@ -25,14 +25,18 @@ if sys.platform == "win32":
 
 class Worker:
     """The other end, in the process of the guests. `ready()` is called from a thread when a result has come, or when none will
-    any more: then it is `dead`."""
+    any more: then it is `dead`. To a fork of that process, which has no such thread, it does nothing.
+
+    The pipes have no buffers here: their locks may be held by the thread, and a fork's copies of them are then held for ever."""
 
     def __init__(self, ready: Callable[[], None]) -> None:
+        self._owner = os.getpid()
         environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "rvhv.jit.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            bufsize=0,
             env=environment,
             **DEAF,
         )
@@ -42,13 +46,18 @@ class Worker:
         self._thread = threading.Thread(target=self._read, name="rvhv-translator", daemon=True)
         self._thread.start()
 
+    @property
+    def _mine(self) -> bool:
+        return self._owner == os.getpid()
+
     def send(self, job: Job) -> None:
-        if self.dead:
+        if self.dead or not self._mine:
             return
         assert self._process.stdin is not None
+        rest = memoryview(pickle.dumps(job, pickle.HIGHEST_PROTOCOL))
         try:
-            pickle.dump(job, self._process.stdin, pickle.HIGHEST_PROTOCOL)
-            self._process.stdin.flush()
+            while rest:
+                rest = rest[self._process.stdin.write(rest) or 0 :]
         except (OSError, ValueError):
             self.dead = True
 
@@ -58,9 +67,10 @@ class Worker:
 
     def _read(self) -> None:
         assert self._process.stdout is not None
+        results = os.fdopen(self._process.stdout.fileno(), "rb", closefd=False)  # the thread's own
         try:
             while True:
-                self._results.append(pickle.load(self._process.stdout))
+                self._results.append(pickle.load(results))
                 self._ready()
         except Exception:  # whatever an end of the stream amid an object makes of it
             self.dead = True
@@ -68,6 +78,8 @@ class Worker:
 
     def close(self) -> None:
         """End the process; from any thread, the collector's too."""
+        if not self._mine:
+            return
         self.dead = True
         assert self._process.stdin is not None and self._process.stdout is not None
         try:
@@ -104,7 +116,11 @@ def main(jobs: Any, results: Any) -> None:
             job = pickle.load(jobs)
         except (EOFError, pickle.UnpicklingError):  # the guests' process is gone, in the middle of a job maybe
             return
-        pickle.dump(work(job, objects), results, pickle.HIGHEST_PROTOCOL)
+        try:
+            result = work(job, objects)
+        except Exception as error:
+            result = failed(job, error)
+        pickle.dump(result, results, pickle.HIGHEST_PROTOCOL)
         results.flush()
 
 

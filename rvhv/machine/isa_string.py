@@ -7,7 +7,8 @@ from rvhv.cpu.cache_blocks import BLOCK_BYTES
 from rvhv.cpu.csrs import ENVCFG, ENVCFG_BELOW_M
 
 SINGLE = "imafdqcbvh"  # the canonical order
-SUPERVISOR = {"sstc": "stimecmp", "smstateen": "mstateen0"}  # extensions that are CSRs: extension -> one of them
+# extensions that are CSRs: extension -> one of them
+OF_CSRS = {"zicntr": "time", "zihpm": "hpmcounter3", "sstc": "stimecmp", "smstateen": "mstateen0"}
 CACHE_BLOCKS = ("zicbom", "zicbop", "zicboz")
 TRANSLATION = ("svadu", "svnapot", "svpbmt")  # extensions that are rules of the page-table walk
 Z_ORDER = "icmafbkv"  # of the second letter of a Z extension: the single letter it belongs to
@@ -26,9 +27,7 @@ def isa_string(*, hypervisor: bool = True) -> str:
     if not hypervisor:
         single.discard("h")
     several = {name for name in named if len(name) > 1 and name.isalnum()}
-    if "time" in ISA.csrs:
-        several.add("zicntr")
-    several |= {*TRANSLATION} | {name for name, csr in SUPERVISOR.items() if csr in ISA.csrs}
+    several |= {*TRANSLATION} | {name for name, csr in OF_CSRS.items() if csr in ISA.csrs}
     return "_".join(["rv64" + "".join(sorted(single & set(SINGLE), key=SINGLE.index)), *sorted(several, key=_place)])
 
 

@@ -47,6 +47,7 @@ log = logging.getLogger(__name__)
 
 STEPS, CLOCK, VM_STEPS, TRAP_STEPS = (SLOT[n] for n in ("steps", "clock", "vm_steps", "trap_steps"))
 IRQ_LINES, MIE, RESERVATION, TRAPS_IN_A_ROW = (SLOT[n] for n in ("irq_lines", "mie", "reservation", "traps_in_a_row"))
+CALLS = SLOT["calls"]
 TRAP_CAUGHT = SLOT["trap_caught"]
 MMIO_SPA, MMIO_SIZE, MMIO_WRITE, MMIO_VALUE = (SLOT[n] for n in ("mmio_spa", "mmio_size", "mmio_write", "mmio_value"))
 BUDGET, MMIO = Exit.BUDGET.value, Exit.MMIO.value  # plain ints: they are compared often
@@ -371,6 +372,7 @@ class Machine:
         before = state[STEPS]
         if self.watcher is not None:
             budget = 1
+            state[CALLS] = 0  # the trap of a call is a step of its own
             self.watcher.before(self._last, hart)
         code = hart.run(budget)
         if code == MMIO:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from rvhv.cpu.state import Fence
+from rvhv.cpu.state import ALL_HARTS, Fence
 from rvhv.sbi.table import Supervisor
 
 WORD_BITS = 64
-ALL = (1 << 64) - 1  # as hart_mask_base: every hart
 
 
 class Machine(Supervisor, Protocol):
@@ -37,7 +36,7 @@ class Machine(Supervisor, Protocol):
 
 def selected(caller: Machine, mask: int, base: int) -> Iterator[int] | None:
     """The harts that a hart mask names; None when one of them is not there."""
-    if base == ALL:
+    if base == ALL_HARTS:
         return iter(range(caller.hart_count))
     if base + mask.bit_length() > caller.hart_count:
         return None

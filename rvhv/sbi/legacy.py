@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rvhv.cpu.state import Fence
+from rvhv.cpu.state import Call, Fence
 from rvhv.sbi.harts import Machine
 from rvhv.sbi.table import ERR_FAILED, SUCCESS, Function, Legacy, SbiRet, Supervisor
 
@@ -37,11 +37,12 @@ def shutdown(caller: Supervisor, a0: int, a1: int, a2: int) -> SbiRet:
     return SUCCESS, None
 
 
+def fence(eid: int, kind: Fence) -> Legacy:
+    return Legacy(eid, "remote fence")(remote_fence(kind), Call.FENCE)
+
+
 # what old guests still print and read with
 CONSOLE = (Legacy(0x01, "console putchar")(console_putchar), Legacy(0x02, "console getchar")(console_getchar))
-MACHINE = (
-    Legacy(0x00, "set timer")(set_timer),
-    Legacy(0x05, "remote fence")(remote_fence(Fence.FENCE_I)),
-    *(Legacy(eid, "remote fence")(remote_fence(Fence.SFENCE_VMA)) for eid in (0x06, 0x07)),
-    Legacy(0x08, "shutdown")(shutdown),
-)
+TIMER = Legacy(0x00, "set timer")(set_timer, Call.SET_TIMER)
+FENCES = (fence(0x05, Fence.FENCE_I), *(fence(eid, Fence.SFENCE_VMA) for eid in (0x06, 0x07)))
+SHUTDOWN = Legacy(0x08, "shutdown")(shutdown)

@@ -3,11 +3,13 @@ from it in every hart. What is left is to look at the arguments, and to tell tho
 
 from __future__ import annotations
 
-from rvhv.cpu.state import Fence
+from rvhv.cpu.state import SLOT, Call, Fence
 from rvhv.sbi.harts import Machine, selected
-from rvhv.sbi.table import ERR_INVALID_PARAM, SUCCESS, Extension, Function, SbiRet
+from rvhv.sbi.table import ERR_INVALID_PARAM, MASK64, SUCCESS, Extension, Function, SbiRet
 
+A3, A4 = SLOT["x13"], SLOT["x14"]
 EXTENSION = Extension(0x5246_4E43, "RFENCE")
+WITHOUT_H = Extension(EXTENSION.eid, EXTENSION.name)  # of harts that have no H extension
 
 
 def remote_fence(kind: Fence, one_space: bool) -> Function:
@@ -32,5 +34,15 @@ FUNCTIONS = (
     (Fence.HFENCE_VVMA, True),
     (Fence.HFENCE_VVMA, False),
 )
+OF_H = frozenset({Fence.HFENCE_GVMA, Fence.HFENCE_VVMA})
 for fid, (fence, of_one_space) in enumerate(FUNCTIONS):
-    EXTENSION.function(fid)(remote_fence(fence, of_one_space))
+    for extension in (EXTENSION,) if fence in OF_H else (EXTENSION, WITHOUT_H):
+        extension.function(fid, Call.FENCE)(remote_fence(fence, of_one_space))
+
+
+def operands(state: memoryview[int], start_addr: int | None, one_space: bool) -> tuple[int | None, int, int | None]:
+    """Of a call in `state`: where its fence starts (None: all addresses), its size, and the ASID or VMID (None: all)."""
+    size = state[A3]
+    if size == MASK64 or (start_addr == 0 and size == 0):
+        start_addr = None  # SBI: the full address space
+    return start_addr, size, state[A4] if one_space else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from rvhv.cpu.state import SLOT
+from rvhv.cpu.state import CALL_LEGACY, SLOT, Call
 from rvhv.machine.bus import GuestMemory
 
 A0, A1, A2, A6, A7 = (SLOT[f"x{n}"] for n in (10, 11, 12, 16, 17))
@@ -71,10 +71,13 @@ class Extension:
     def __init__(self, eid: int, name: str) -> None:
         self.eid, self.name = eid, name
         self.functions: dict[int, Function] = {}
+        self.calls: dict[int, Call] = {}  # what the machine can do of them without Python, with the same result
 
-    def function(self, fid: int) -> Callable[[Function], Function]:
+    def function(self, fid: int, call: Call = Call.NONE) -> Callable[[Function], Function]:
         def enter(body: Function) -> Function:
             self.functions[fid] = body
+            if call is not Call.NONE:
+                self.calls[fid] = call
             return body
 
         return enter
@@ -83,8 +86,8 @@ class Extension:
 class Legacy(Extension):
     """A legacy function: an extension of its own, without a FID."""
 
-    def __call__(self, body: Function) -> Legacy:
-        self.functions[0] = body
+    def __call__(self, body: Function, call: Call = Call.NONE) -> Legacy:
+        self.function(0, call)(body)
         return self
 
 
@@ -96,6 +99,15 @@ class Sbi:
 
     def __contains__(self, eid: int) -> bool:
         return eid in self.extensions
+
+    @property
+    def calls(self) -> list[tuple[int, int, int]]:
+        """Those that `Hart.answer_calls` takes."""
+        return [
+            (extension.eid, fid, call | (CALL_LEGACY if extension.eid < LEGACY_END else 0))
+            for extension in self.extensions.values()
+            for fid, call in extension.calls.items()
+        ]
 
     def call(self, caller: Supervisor, state: memoryview[int]) -> None:
         """Serve the ecall that trapped: arguments in a0.., FID in a6, EID in a7; error in a0, value in a1."""

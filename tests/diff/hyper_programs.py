@@ -451,7 +451,7 @@ FENCES = (
     "hfence.gvma t0, x0", "hinval.vvma x0, x0", "hinval.gvma x0, x0", "fence.i", "fence",
 )  # fmt: skip
 # without ecall from HS-mode, which is the way to M-mode, and without misaligned fetches, which cannot be
-DELEGABLE = EXCEPTIONS_DELEGABLE & ~(1 << 9 | 1)
+DELEGABLE = EXCEPTIONS_DELEGABLE & ~(1 << 9)
 STATEEN = tuple(name for mode in "mhs" for name in ISA.csrs if name.startswith(f"{mode}stateen"))
 SETTABLE = (
     *STATEEN,

@@ -150,7 +150,7 @@ class StreamMaker:
         self.paging = draw.choice((0, 8, 8, 8, 9, 10))
         # an S-mode handler cannot step over its own sret or fence: either illegal instructions are delegated, or these trap
         self.traps_s = draw.random() < 0.5
-        self.delegable = 0xB1FB if not self.traps_s else 0xB1FB & ~4  # not ecalls from S-mode: they lead to M-mode
+        self.delegable = 0xB1FA if not self.traps_s else 0xB1FA & ~4  # not ecalls from S-mode: they lead to M-mode
         # after a fence that mstatus.TVM refused, old translations may still be used
         self.changes_tables = not self.traps_s and bool(self.paging)
         # one interrupt, because QEMU 7.2 takes the one with the lowest number first; norm: MEI, MSI, MTI, SEI, SSI, STI

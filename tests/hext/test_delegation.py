@@ -24,6 +24,12 @@ def test_hedeleg(bare: Bare) -> None:
     assert bare["hedeleg"] == 0
 
 
+def test_medeleg(bare: Bare) -> None:
+    """Bits of exceptions that cannot occur below M-mode should be read-only zero: with C no fetch is misaligned."""
+    bare["medeleg"] = MASK64
+    assert bits_set(bare["medeleg"]) == {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 15, 20, 21, 22, 23}
+
+
 @rule("norm:hideleg_sz_acc", "norm:hideleg_img", "norm:hideleg_acc", "norm:mideleg_hroz", "norm:vsip_vsie_lcofi")
 def test_hideleg(bare: Bare) -> None:
     """The three VS-level interrupts; never an S-level one, whatever mideleg has."""

@@ -74,6 +74,7 @@ def test_fences_of_a_leaf(fence: str, right: bool) -> None:
     assert report.fence == f"sfence.vma with rs1 = {VA:#x} or x0, rs2 = ASID {ASID} or x0"
 
 
+@pytest.mark.parametrize("mode", [HS, VS])
 @pytest.mark.parametrize(
     "fence, right",
     [
@@ -84,19 +85,20 @@ def test_fences_of_a_leaf(fence: str, right: bool) -> None:
         ("sfence.vma x0, x0", True),
     ],
 )
-def test_fences_of_a_pointer(fence: str, right: bool) -> None:
+def test_fences_of_a_pointer(mode: tuple[int, int], fence: str, right: bool) -> None:
     """norm:sfence_vma_va_all_asid: with an address only leaf PTEs are ordered."""
     t = Fenced()
-    t.load(HS)
+    tables = t.s if mode == HS else t.vs
+    t.load(mode)
     other = FIRST + 0x8000
-    t.store(HS, other, pte(SECOND))
-    t.run(HS, "sfence.vma x0, x0")
-    t.load(HS)
-    t.store(HS, t.s.mid, pte(other, V))
-    t.run(HS, f"{SET_OPERANDS}\n{fence}")
-    t.load(HS)
+    t.store(mode, other, pte(SECOND))
+    t.run(mode, "sfence.vma x0, x0")
+    t.load(mode)
+    t.store(mode, tables.mid, pte(other, V))
+    t.run(mode, f"{SET_OPERANDS}\n{fence}")
+    t.load(mode)
     assert t.x("x11") == 2
-    assert [(r.level, r.old, r.new) for r in t.reports] == ([] if right else [(1, pte(t.s.leaf, V), pte(other, V))])
+    assert [(r.level, r.old, r.new) for r in t.reports] == ([] if right else [(1, pte(tables.leaf, V), pte(other, V))])
     if not right:
         assert "rs1 = x0, rs2" in t.reports[0].fence
 

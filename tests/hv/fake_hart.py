@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
-from rvhv.core.memory import Memory
+from rvhv.core.memory import PAGE, Memory
 from rvhv.cpu.state import ARCH_BYTES, ARCH_WORDS, SLOT, Exit, Fence
 from rvhv.hv import registers as r
 
@@ -52,6 +52,7 @@ class FakeHart:
         self._records: list[bytes] = []
         self.ring = 1 << 30  # records until TRACE_FULL
         self.flushes = 0
+        self.fences: list[tuple[Fence, int | None, int, int | None]] = []
         self.switches: list[int] = []  # VMIDs, as blocks were restored
         self.writes: list[tuple[str, int]] = []
 
@@ -132,11 +133,14 @@ class FakeHart:
         self.writes.append((name, value))
         self.state[SLOT[{"sstatus": "mstatus", "hie": "mie"}.get(name, name)]] = value
 
+    def answer_calls(self, calls: object, *, cost: int) -> int:
+        return 0  # of them, it leaves all to Python
+
     def flush(self) -> None:
         self.flushes += 1
 
-    def fence(self, kind: Fence, *, space: int | None = None) -> None:
-        pass
+    def fence(self, kind: Fence, address: int | None = None, size: int = PAGE, space: int | None = None) -> None:
+        self.fences.append((kind, address, size, space))
 
     def save(self, block: bytearray) -> None:
         block[:] = self.raw[:ARCH_BYTES]

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
-from rvhv.cpu.state import SLOT
+from rvhv.cpu.state import SLOT, Fence
 from rvhv.hv import VM, Hypervisor
 from tests.hv.fake_hart import FakeHart, Script
 from tests.hv.machines import MEMORY, RAM, SBI_BASE, SBI_SRST, host, power_off
 
-TIME, DBCN = 0x54494D45, 0x4442434E
+TIME, IPI, RFENCE, DBCN = 0x54494D45, 0x735049, 0x52464E43, 0x4442434E
 NOT_SUPPORTED, INVALID_PARAM = -2, -3
 MASK64 = (1 << 64) - 1
 
@@ -38,19 +38,22 @@ def guest(*calls: tuple[int, ...]) -> tuple[Hypervisor, list[tuple[int, int]], b
 
 
 def test_base() -> None:
-    probes = [SBI_BASE, TIME, DBCN, SBI_SRST, 1, 2, 0, 3, 8, 0x735049, 0x52464E43, 0x48534D, MASK64]
-    _, got, _ = guest(*((SBI_BASE, fid) for fid in range(7)), *((SBI_BASE, 3, eid) for eid in probes))
+    probes = [SBI_BASE, TIME, IPI, RFENCE, DBCN, SBI_SRST, 0, 1, 2, 5, 6, 7, 3, 4, 8, 0x48534D, MASK64]
+    _, got, _ = guest(*((SBI_BASE, fid, 3) for fid in range(7)), *((SBI_BASE, 3, eid) for eid in probes))
     assert got[:7] == [(0, 3 << 24), (0, 0x72766876), (0, 1), (0, 0), (0, 0), (0, 0), (0, 0)]
-    assert [value for _, value in got[7:]] == [1] * 6 + [0] * 7
+    assert [value for _, value in got[7:]] == [1] * 12 + [0] * 5
 
 
-@pytest.mark.parametrize("eid", [0x735049, 0x52464E43, 0x48534D, 0x10 | 1 << 32, MASK64, 0x09000000, 0x10F])
+@pytest.mark.parametrize("eid", [0x48534D, IPI | 1 << 32, 0x10 | 1 << 32, MASK64, 0x09000000, 0x10F])
 @pytest.mark.parametrize("fid", [0, 1, MASK64])
 def test_unknown_extensions_are_not_supported(eid: int, fid: int) -> None:
     assert guest((eid, fid))[1] == [(NOT_SUPPORTED, 0)]
 
 
-@pytest.mark.parametrize(("eid", "fid"), [(SBI_BASE, 7), (TIME, 1), (DBCN, 3), (SBI_SRST, 1), (SBI_BASE, 1 << 32)])
+@pytest.mark.parametrize(
+    ("eid", "fid"),
+    [(SBI_BASE, 7), (TIME, 1), (IPI, 1), *((RFENCE, n) for n in range(3, 8)), (DBCN, 3), (SBI_SRST, 1), (SBI_BASE, 1 << 32)],
+)
 def test_unknown_functions_are_not_supported(eid: int, fid: int) -> None:
     assert guest((eid, fid))[1] == [(NOT_SUPPORTED, 0)]
 
@@ -160,7 +163,12 @@ class TestLegacy:
         hv.run()
         assert got == [(0xFF, 77), (ord("z"), 77), (-1, 77)]
 
-    @pytest.mark.parametrize("eid", [0, 3, 4, 5, 6, 7, 8, 9, 15])
+    def test_timer_and_fences_return_in_a0_alone(self) -> None:
+        hv, got, _ = guest((0, 99, 12345), *((eid, 99, 1) for eid in (5, 6, 7)))
+        assert got == [(0, 77)] * 4
+        assert fences(hv) == [Fence.FENCE_I, Fence.HFENCE_VVMA, Fence.HFENCE_VVMA]
+
+    @pytest.mark.parametrize("eid", [3, 4, 8, 9, 15])
     def test_others_are_not_supported(self, eid: int) -> None:
         assert guest((eid, 0))[1] == [(NOT_SUPPORTED, 77)]
 
@@ -171,6 +179,43 @@ def test_set_timer_writes_vstimecmp_through_its_row() -> None:
     hart = hv.hart
     assert isinstance(hart, FakeHart)
     assert [value for name, value in hart.writes if name == "vstimecmp"][1:] == [12345, MASK64]
+
+
+def fences(hv: Hypervisor) -> list[Fence]:
+    """What the guest's calls fenced."""
+    assert isinstance(hv.hart, FakeHart)
+    return [kind for kind, *_ in hv.hart.fences[1:-1]]  # less those that began and ended the VM
+
+
+class TestHarts:
+    """A VM has one hart, number 0."""
+
+    @pytest.mark.parametrize("call", [(IPI, 0), *((RFENCE, fid) for fid in range(3))])
+    @pytest.mark.parametrize(
+        ("mask", "base", "error"),
+        [
+            (0, 0, 0), (1, 0, 0), (2, 0, INVALID_PARAM), (3, 0, INVALID_PARAM), (MASK64, 0, INVALID_PARAM),
+            (0, 1, 0), (1, 1, INVALID_PARAM), (0, 2, INVALID_PARAM), (0, MASK64, 0), (MASK64, MASK64, 0),
+            (1, MASK64 - 1, INVALID_PARAM),
+        ],
+    )  # fmt: skip
+    def test_hart_masks(self, call: tuple[int, int], mask: int, base: int, error: int) -> None:
+        hv, got, _ = guest((*call, mask, base))
+        assert got == [(error, 0)]
+        itself = error == 0 and (mask & 1 == 1 or base == MASK64)
+        assert isinstance(hv.hart, FakeHart)
+        if call[0] == IPI:
+            assert [value for name, value in hv.hart.writes if name == "hvip"] == [1 << 2] * itself
+        else:
+            assert len(fences(hv)) == itself
+
+    def test_fences_are_of_the_guests_own_tables(self) -> None:
+        ranges = (RFENCE, 1, 1, 0, 0x1000, 8), (RFENCE, 1, 1, 0, 0, 0), (RFENCE, 2, 1, 0, 0x1000, 8, 5)
+        hv, _, _ = guest((RFENCE, 0, 1, 0), *ranges)
+        assert isinstance(hv.hart, FakeHart)
+        assert hv.hart.fences[2:-1] == [
+            (Fence.HFENCE_VVMA, 0x1000, 8, None), (Fence.HFENCE_VVMA, None, 0, None), (Fence.HFENCE_VVMA, 0x1000, 8, 5),
+        ]  # fmt: skip
 
 
 class TestReset:

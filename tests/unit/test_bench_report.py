@@ -107,8 +107,10 @@ def a_report(seconds: float) -> Report:
     comparison = Comparison("integer", "VS", 612_000_000, rates, times, {"QEMU": Spread(0.15, 0.14, 0.16)})
     alone = Comparison("nbody", "VS", 222_000_000, {"rvhv": Spread(80, 80, 80)}, {"rvhv": 2.5})
     cost = Cost("trap", "VS", {"rvhv": Spread(100.4, 90, 111), "QEMU": Spread(5000, 4000, 6000)})
+    little = Cost("fence", "S", {"rvhv": Spread(-0.5, -2, 1.25)})
     versions = {"rvhv": "rvhv 0", "QEMU": "QEMU 7.2"}
-    return Report("a computer", versions, 3, 100, [comparison, alone], [cost], [figure("calls", "µs", [2.0], "at most 3")])
+    calls = figure("calls", "µs", [2.0], "at most 3")
+    return Report("a computer", versions, 3, 100, [comparison, alone], [cost, little], [calls])
 
 
 def shown(monkeypatch: pytest.MonkeyPatch, seconds: float, *arguments: str) -> tuple[str, dict[str, object]]:
@@ -131,6 +133,8 @@ def test_tables(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "300 ±10" in text and "0.150 ±0.0100" in text and "612" in text
     (nbody,) = [line for line in text.splitlines() if "nbody" in line]
     assert nbody.split() == ["nbody", "VS", "222", "80.0", "-", "-"]
+    (fence,) = [line for line in text.splitlines() if "fence" in line]
+    assert " ".join(fence.split()) == "fence S below noise (< 2.00) -"
     assert "5,000 ±1,000" in text and "at most 3" in text and "under a second" not in text
 
 
@@ -155,6 +159,13 @@ def test_vms_and_commands_are_measured() -> None:
         parts=["vms", "commands"], rounds=1, scale=1, suite=None, first_compile=False, progress=ignore
     )
     names = " ".join(f.name for f in measured.figures)
-    for part in ("integer loop", "null SBI call", "set_timer", "exits to Python", "64 VMs", "first guest output", "resident"):
+    for part in ("integer loop", "64 VMs", "first guest output", "resident"):
         assert part in names
     assert all(f.value.greatest > 0 for f in measured.figures)
+
+
+def test_sbi_calls_are_measured() -> None:
+    figures = {f.name: f for f in report.vms.sbi_calls(rounds=1, scale=5)}
+    assert [f.unit for f in figures.values()] == ["ns", "thousand", "ns", "ns", "ns"]
+    null, fast = figures["null SBI call, answered in Python"].value, figures["set_timer SBI call"].value
+    assert 0 < 3 * fast.median < null.median

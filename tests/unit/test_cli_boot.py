@@ -94,6 +94,16 @@ def test_smp(capfd: pytest.CaptureFixture[str]) -> None:
     assert err.startswith("rvhv: powered off after ")
 
 
+def test_firmware_that_is_told_what_to_start(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    firmware = tmp_path / "fw_dynamic.bin"
+    firmware.write_bytes(assembled(SLEEPER))
+    main(["boot", "--firmware", str(firmware), "--max-steps", "1000"])
+    hint = "rvhv: fw_dynamic.bin starts what --kernel names, and there is none\n"
+    assert capfd.readouterr().err.startswith(hint)
+    main(["boot", "--firmware", str(firmware), "--kernel", str(firmware), "--max-steps", "1000"])
+    assert hint not in capfd.readouterr().err
+
+
 def test_a_program_that_fails(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["boot", "smp", "--json", "--max-steps", "500M"]) == 1
     document = json.loads(capfd.readouterr().out)

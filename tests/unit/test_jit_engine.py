@@ -11,7 +11,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,9 +24,10 @@ from rvhv.cpu.state import CODE_ENTRIES, LEAST_ENTRY, SLOT
 from rvhv.hart import Hart
 from rvhv.isa.render.asm import Assembler
 from rvhv.jit import cache, engine, worker
+from rvhv.jit import work as engine_work
 from rvhv.jit.cache import MAGIC, ObjectCache
 from rvhv.jit.engine import Engine
-from rvhv.jit.job import Job
+from rvhv.jit.job import Job, Result
 from rvhv.jit.work import find, work
 
 BASE = 0x8000_0000
@@ -135,6 +138,65 @@ def test_the_worker_makes_what_the_process_itself_makes() -> None:
     assert registers(hart) == registers(plain)
 
 
+class InProcess:
+    """In place of a worker: does each job at once, in this process."""
+
+    dead = False
+
+    def __init__(self, ready: object) -> None:
+        self.results: deque[Result] = deque()
+
+    def send(self, job: Job) -> None:
+        self.results.append(work(job, ObjectCache()))
+
+    def take(self) -> Result | None:
+        return self.results.popleft() if self.results else None
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.usefixtures("eager", "own_cache")
+def test_a_result_of_another_job_is_not_taken_for_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Confused(InProcess):
+        def send(self, job: Job) -> None:
+            other = replace(job, number=job.number + 1000, page=bytes(PAGE))
+            super().send(other)
+            super().send(job)
+            super().send(other)
+
+    monkeypatch.setattr(worker, "Worker", Confused)
+    hart = make_hart("auto")
+    assert run_until(hart, "regions")
+
+
+@pytest.mark.usefixtures("eager", "own_cache")
+def test_what_cannot_be_translated_is_left_to_the_interpreter(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A mistake of the translator costs one region."""
+    monkeypatch.setattr(worker, "Worker", InProcess)
+    real = engine_work.form
+
+    def broken(page: bytes, *more: object) -> object:
+        if page[0x800:0x802] != bytes(2):
+            raise RecursionError("too deep")
+        return real(page, *more)
+
+    hart = make_hart("auto")
+    monkeypatch.setattr(engine_work, "form", broken)
+    hart.memory.write(BASE + 0x800, LOOP)
+    hart.state[SLOT["pc"]] = BASE + 0x800
+    with caplog.at_level(logging.WARNING):
+        for _ in range(4):
+            hart.run(STEPS)
+    assert region_steps(hart) == 0
+    assert 1 <= engine_of(hart).statistics.failed <= 3  # each of the three instructions is asked for once at most
+    assert [r.message for r in caplog.records] == ["a region cannot be translated (RecursionError: too deep): it is interpreted"]
+    hart.memory.write(BASE + PAGE, LOOP)
+    hart.state[SLOT["pc"]] = BASE + PAGE
+    assert run_until(hart, "regions")
+
+
 # -- guests that mean harm
 
 
@@ -173,13 +235,70 @@ def test_versions_that_alternate_take_no_more_memory() -> None:
             hart.memory.write(BASE, (LOOP, other)[i % 2])
             hart.run(5_000)
 
-    alternate(6)
+    alternate(20)
     made = engine_of(hart)
     regions, installs = made.statistics.regions, made.statistics.installs
     alternate(60)
     assert made.statistics.regions == regions
     assert made.statistics.installs > installs + 30
     assert len(made._frames[0].installed) <= regions
+
+
+def test_a_page_that_ends_in_a_lone_compressed_instruction_is_found_again() -> None:
+    """Its region was made from two bytes: what follows them is not the region's."""
+    hart = make_hart("jit", (0xA001).to_bytes(2, "little"))  # c.j to itself
+    hart.run(5_000)
+    made = engine_of(hart)
+    assert made.statistics.regions == 1
+    for i in range(4):
+        hart.memory.write(BASE, (0xA001).to_bytes(2, "little") + bytes([i, 1]))
+        hart.run(5_000)
+    assert made.statistics.regions == 1
+    assert made.statistics.reused == 4
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_page_that_changes_all_the_time_grows_no_books(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frame 0 gets one program after another, and an earlier run knew a part of them."""
+    programs = [ASM.program("nop; " * (i % 50) + f"loop: addi x5, x5, {i}; j loop", BASE).ljust(PAGE, b"\0") for i in range(160)]
+    monkeypatch.setattr(worker, "Worker", InProcess)
+    sizes = []
+    for _ in range(2):
+        hart = make_hart("auto", b"\0\0")
+        hart.state[SLOT["sample"]] = 64
+        made = engine_of(hart)
+        for program in programs:
+            hart.memory.write(BASE, program)
+            hart.state[SLOT["pc"]] = BASE
+            hart.run(5_000)
+        code = made._frames[0]
+        assert len(made._frames) == 1
+        sizes.append((len(code.installed), len(code.specs), made.statistics.regions))
+        assert len(code.installed) <= 1
+        assert len(code.specs) <= 2
+        assert 10 < made.statistics.regions <= engine.MOST_OF_A_FRAME + 1
+    assert made.statistics.from_cache > 10
+
+
+@pytest.mark.usefixtures("eager", "own_cache")
+def test_what_is_gone_stops_no_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A region ends where another one can be entered, as long as that is there."""
+    asked: list[Job] = []
+    real = engine.Engine._next_job
+
+    def noted(self: Engine) -> Job | None:
+        job = real(self)
+        if job is not None:
+            asked.append(job)
+        return job
+
+    monkeypatch.setattr(engine.Engine, "_next_job", noted)
+    hart = make_hart("jit")
+    hart.run(5_000)
+    assert engine_of(hart).statistics.regions == 1
+    hart.memory.write(BASE, ASM.program("loop: addi x5, x5, 2; xor x6, x6, x5; j loop", BASE))
+    hart.run(5_000)
+    assert [job.stops for job in asked] == [()] * len(asked)
 
 
 def test_patched_code_is_translated_again() -> None:
@@ -272,6 +391,22 @@ def test_damage_counts_as_absent(own_cache: Path, damage: str) -> None:
     assert find(JOB, ObjectCache()) is None
     assert work(JOB, ObjectCache()).code == good
     assert (find(JOB, ObjectCache()) is None) == (damage == "folder")  # else it was written anew
+
+
+SHAPES = [
+    "{", "[[", "null", "7", '{"a": 1}', "[1]", "[[1, 2, 3]]", "[[[0], [], []], [[0], []]]", '[[["0"], [], []]]',
+    "[[[0], [4096], []]]", "[[[0], [], [-2]]]", "[[[1], [], []]]", "[[[0.0], [], []]]", "[[[true], [], []]]",
+    "[" * 100_000, "\xff",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda s: s[:20])
+def test_a_list_of_another_shape_counts_as_absent(own_cache: Path, shape: str) -> None:
+    objects = ObjectCache()
+    objects.remember(JOB.page, [((0,), (2,), (4,))])
+    assert objects.recall(JOB.page) == [((0,), (2,), (4,))]
+    objects.put(cache._page_name(JOB.page), shape.encode("latin-1"))
+    assert objects.recall(JOB.page) == []
 
 
 def test_a_folder_that_is_not_ours(tmp_path: Path) -> None:
