@@ -13,6 +13,7 @@ from rvhv.shell.handover import hand_over
 
 if TYPE_CHECKING:
     from rvhv.debug.session import Session
+    from rvhv.debug.target import Context
     from rvhv.shell.screen import Screen
 
 PROMPT = "(rvhv) "
@@ -26,7 +27,7 @@ class Shell:
     def __init__(self, session: Session, screen: Screen) -> None:
         self.session, self.screen = session, screen
         self._last = ""  # what an empty line stands for
-        session.on_console = screen.feed
+        session.on_console = self._printed
 
     def run(self, read: Callable[[], str]) -> None:
         """Until `quit`, or until `read`, which gives the next line, raises EOFError."""
@@ -69,6 +70,11 @@ class Shell:
                 if interrupt.asked:
                     session.calm()
         return False
+
+    def _printed(self, context: Context, data: bytes) -> None:
+        self.screen.feed(context, data)
+        if self.screen.lost:
+            self.session.interrupt()  # the guests need not go on for nobody
 
     def _hand_over(self) -> None:
         context, self.session.keyboard_for = self.session.keyboard_for, None

@@ -35,6 +35,11 @@ class Screen:
         """Console output of a guest, in pieces of any size."""
         self._consoles.feed(context, data)
 
+    @property
+    def lost(self) -> bool:
+        """Whether the reader has gone."""
+        return self._consoles.error is not None
+
     def end_lines(self) -> None:
         """Write the lines that guests have not ended."""
         self._consoles.finish()

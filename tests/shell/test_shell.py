@@ -134,3 +134,14 @@ def test_guests_cannot_act_on_the_terminal(session: Session) -> None:
     screen.show(Text("\x1b]0;title\x07"))
     screen.error("\x1b[2J")
     assert "\x1b[2J" not in out.getvalue() and "\x1b]" not in out.getvalue() and "\x07" not in out.getvalue()
+
+
+def test_a_reader_that_has_gone_stops_the_guests(session: Session) -> None:
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    shell = Shell(session, Screen(Gone(), session.target.contexts, color=False))
+    with pytest.raises(BrokenPipeError):
+        shell.do("continue")
+    assert not session.target.finished

@@ -57,7 +57,7 @@ IMAGES = {
     "32-bit": (write("k.elf", elf(bits=32)), "32-bit"),
     "other machine": (write("k.elf", elf(machine=62)), "x86_64"),
     "big-endian": (write("k.elf", FLIPPED), "big-endian"),
-    "truncated": (write("k.elf", HELLO[: len(HELLO) // 2]), "truncated"),
+    "truncated": (write("k.elf", HELLO[:5000]), "truncated"),
     "cut in the header": (write("k.elf", HELLO[:40]), "truncated"),
     "overlap": (write("k.elf", elf(segments=((0x80200000, 4096), (0x80200800, 4096)))), "overlap"),
     "below memory": (write("k.elf", elf(segments=((0x1000, 4096),))), "below the VM's memory"),
