@@ -15,6 +15,7 @@ from rvhv.cli.group import color_option, tier_option, traceback_option
 from rvhv.cli.guests import GuestType
 from rvhv.cli.main import FAILED
 from rvhv.cli.params import SEED, SIZE, STEPS, for_each_vm, parse_size, vm_names
+from rvhv.cli.plain import printable
 from rvhv.cli.terminal import wants_color
 from rvhv.errors import ConfigError
 
@@ -33,12 +34,16 @@ rvhv debug hello
 rvhv debug tasks disk --disk disk=image.raw
 rvhv debug --boot smp --smp 2
 rvhv debug tasks -e 'break run_next' -e continue -e registers
-rvhv debug hello --json --command script.txt"""
+rvhv debug hello --json --command script.txt
+rvhv debug --lab my-lab --check map-pages"""
 
 
 @click.command("debug", epilog=EPILOG)
 @click.argument("guests", metavar="GUEST...", nargs=-1, type=GuestType())
 @click.option("--boot", "image", metavar="IMAGE", help="Debug software on the bare machine instead of guests.")
+@click.option("--lab", metavar="DIR", type=Path, help="Debug a lab's part where --check fails.")
+@click.option("--check", metavar="NAME", help="The check of --lab.")
+@click.option("--lab-seed", metavar="TEXT", help="The seed that was given to rvhv lab check or rvhv grade.")
 @click.option("-e", "lines", metavar="COMMAND", multiple=True, help="Do this command instead of asking for some; repeatable.")
 @click.option("--command", "files", metavar="FILE", multiple=True, type=Path, help="Do a file's commands, before those of -e.")
 @click.option("--interactive", "-i", is_flag=True, help="Ask for commands after those of --command and -e.")
@@ -75,8 +80,9 @@ def command(
     Commands come from the terminal, from --command and -e, or, without a terminal, from stdin. The exit code is 1 when a
     command of a script could not be done; without --keep-going that one is the last.
     """
-    if bool(guests) == bool(image or options["kernel"]):
-        raise ConfigError("GUEST... or --boot IMAGE, one of them; see rvhv debug --help")
+    lab = options["lab"]
+    if [bool(guests), bool(image or options["kernel"]), lab is not None].count(True) != 1:
+        raise ConfigError("GUEST..., --boot IMAGE or --lab DIR, one of them; see rvhv debug --help")
     logging.basicConfig(format="rvhv: warning: %(message)s", level=logging.WARNING)
     script = _script(files, lines)
     asks = interactive or not script
@@ -84,7 +90,12 @@ def command(
     if as_json and terminal:
         raise ConfigError("--json is for programs: give commands by -e, --command or a pipe")
     with ExitStack() as stack:
-        session = _machine(image, options, stack, no_color) if not guests else _hosted(guests, options, stack, no_color)
+        if lab is not None:
+            session = _lab(lab, options, stack, no_color)
+        elif guests:
+            session = _hosted(guests, options, stack, no_color)
+        else:
+            session = _machine(image, options, stack, no_color)
         stack.enter_context(session)
         return _converse(session, script, asks, terminal, keep_going=keep_going, as_json=as_json, no_color=no_color)
 
@@ -159,6 +170,23 @@ def _hosted(guests: tuple[str, ...], options: dict[str, Any], stack: ExitStack, 
     for name, image in zip(names, images, strict=True):
         hv.create(name, image, memory=memories[name], disk=disks[name])
     return Session(hv, history=_history(options))
+
+
+def _lab(folder: Path, options: dict[str, Any], stack: ExitStack, no_color: bool) -> Session:
+    """The hypervisor of a check, as it is where the check fails. It is over, so there is no history."""
+    from rvhv.cli.progress import ensure_compiled
+    from rvhv.grade.lab import DEFAULT_SEED
+    from rvhv.grade.local import stand
+
+    if not options["check"]:
+        raise ConfigError("--lab: --check NAME is missing: which check of it? rvhv lab check names them")
+    ensure_compiled(no_color=no_color)
+    from rvhv.debug.session import Session
+
+    hv, story = stand(folder, options["check"], options["lab_seed"] or DEFAULT_SEED)
+    stack.enter_context(hv)
+    print("\n".join(map(printable, story.splitlines())), file=sys.stderr)
+    return Session(hv, history=0)
 
 
 def _machine(image: str | None, options: dict[str, Any], stack: ExitStack, no_color: bool) -> Session:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -141,8 +142,8 @@ def debug_line(folder: Path, check: str, seed: str, show: str) -> str:
     """The command that shows it."""
     from rvhv.grade.lab import DEFAULT_SEED
 
-    seeded = "" if seed == DEFAULT_SEED else f" --seed {seed}"
-    return f'rvhv debug --lab {printable(str(folder))} --check {check}{seeded} -e "{show}"'
+    seeded = "" if seed == DEFAULT_SEED else f" --lab-seed {shlex.quote(seed)}"
+    return f"rvhv debug --lab {printable(shlex.quote(str(folder)))} --check {check}{seeded} -e {shlex.quote(show)}"
 
 
 @command.command("hint")

@@ -141,6 +141,10 @@ class VM:
         """The gpas of its RAM."""
         return range(BOARD.ram_base, BOARD.ram_base + self.memory_size)
 
+    def has_ram(self, gpa: int, n: int = 1) -> bool:
+        """Whether all `n` bytes at `gpa` are its RAM; also of a VM that was not powered on."""
+        return gpa in self.ram_range and gpa + n <= self.ram_range.stop
+
     @property
     def bound(self) -> Bound:
         """What keeps a breakpoint or watchpoint (`Hypervisor.stops`) to this VM."""

@@ -44,7 +44,7 @@ def refusal(context: Context, walk: Walk) -> str:
     """Why a walk arrives nowhere, and what a person can do about it."""
     hint = f"walk {walk.address:#x} shows it access by access"
     fault = walk.fault
-    if fault is not None and isinstance(context, VmContext) and fault.gpa is not None and context.vm.ram.covers(fault.gpa):
+    if fault is not None and isinstance(context, VmContext) and fault.gpa is not None and context.vm.has_ram(fault.gpa):
         hint = f"g:{fault.gpa:#x} is RAM that the guest has not touched yet: it gets a zeroed page when it does"
     return f"{walk.explain().rstrip('.')}; {hint}"
 
@@ -146,7 +146,7 @@ class GuestView:
             try:
                 found += read(context, self._space, at, take)
             except DebugError:
-                if not (isinstance(context, VmContext) and context.alive and context.vm.ram.covers(at, take)):
+                if not (isinstance(context, VmContext) and context.alive and context.vm.has_ram(at, take)):
                     raise GuestMemoryFault(at) from None
                 found += bytes(take)
         return found

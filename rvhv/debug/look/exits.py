@@ -214,6 +214,6 @@ def _behind(who: Context, gpa: int) -> str:
     found = who.bus.find(gpa, 1)
     if isinstance(who, VmContext) and found is not None:
         return f"{found[0].name} at {found[1]:#x}"
-    if isinstance(who, VmContext) and who.vm.ram.covers(gpa):
+    if isinstance(who, VmContext) and who.vm.has_ram(gpa):
         return "RAM touched for the first time"
     return "no RAM and no device" if isinstance(who, VmContext) else "guest memory"

@@ -52,7 +52,7 @@ def _note(context: Context, found: Walk) -> str:
     gpa = None if found.fault is None else found.fault.gpa
     if gpa is None or not isinstance(context, VmContext):
         return ""
-    if context.vm.ram.covers(gpa):
+    if context.vm.has_ram(gpa):
         return f"g:{gpa:#x} is RAM that {context.name} has not touched yet: the hypervisor gives it a page at the first access"
     device = context.bus.find(gpa, 1)
     if device is not None:

@@ -263,7 +263,7 @@ def _outcome(context: Context, trap: Taken, gpa: int) -> tuple[str, str]:
     """What rvhv's hypervisor does about a guest-page fault, with the rule for the usual causes; both "" for another's."""
     if not isinstance(context, VmContext) or not trap.exit:
         return "", ""
-    if context.vm.ram.covers(gpa):
+    if context.vm.has_ram(gpa):
         return "ram", "that is RAM of the VM, and the hypervisor gives it a page at its first access"
     found = context.bus.find(gpa, 1)
     if found is not None:
