@@ -12,7 +12,7 @@ from rvhv.snapshot.digest import digest
 # what only lives while `run` does, or within one instruction
 SCRATCH = set(
     """left chunk raw raw_packed value trap_cause trap_tval trap_gpa trap_tinst trap_gva trap_offset pte_written
-    walk_spa walk_rights walk_pte walk_gpa fetch_once run_end cover""".split()
+    walk_spa walk_rights walk_pte walk_gpa fetch_once run_end cover ready slice_end""".split()
 )
 # caches and their sizes, the translator's, places in this process, the host's breakpoints and log
 HOSTS = set(
@@ -21,7 +21,7 @@ HOSTS = set(
     stops_physical stops_low stops_high exec_epoch stopped stop_entry stop_kind stop_address stop_pc stop_steps tlb_mask tlb_data
     tlb_fetch linear linear_next linear_misses second serial last_serial bank_clock shared generation trace_base trace_head
     context_address state_address ram_address assist sample next_sample sampled_steps wanted code_address region_entries
-    region_steps attention log_head log_end""".split()
+    region_steps attention log_head log_end calls call_harts call_cost""".split()
 )
 
 
