@@ -188,7 +188,7 @@ class Session:
     def history(self) -> History:
         """Raises DebugError where nothing is remembered."""
         if self.target.history is None:
-            raise DebugError("nothing is remembered here, so there is no way back: leave out --no-history")
+            raise DebugError("nothing is remembered here, so there is no way back (--no-history; a lab's check)")
         return self.target.history
 
     @property

@@ -115,6 +115,7 @@ class Probe:
             vm.vcpu.loaded = True
             vm.stopped = GuestStopped("this is where a check failed: there is no guest to run")
             self.hv.vms.append(vm)
+            self.hv.trace.add_vm(vm.number, vm.name)
             self.hv.last_run = vm
         return self.hv
 

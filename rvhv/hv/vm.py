@@ -71,7 +71,7 @@ class VM:
         self.stopped: GuestStopped | None = None
         self.debt = 0  # steps by which it exceeded its slices: taken off the next ones
         self.stayed_at: type[VmExit] | None = None  # a replaced handler's, which left the pc where it was
-        self._powered = False
+        self.powered = False  # it never was where a grader only has its G-stage
         self._clock_at_end = 0
         self._warnings = 0
         check_fits(image, BOARD.ram_base, memory)
@@ -97,7 +97,7 @@ class VM:
     ) -> None:
         """Give it RAM with its image in it, devices and a VCPU about to start. Raises OutOfFrames."""
         self.gstage = make_gstage(self.hv.memory, self.hv.frames, self.hfence_gvma)
-        self._powered = True
+        self.powered = True
         if reserve:
             spa = self.hv.frames.alloc(self.memory_size // PAGE, align=block(1) // PAGE)
             self.gstage.map_range(BOARD.ram_base, spa, self.memory_size, "rwx")
@@ -131,7 +131,7 @@ class VM:
         """Stop it, off the hart, and give its frames and its disk back."""
         self._clock_at_end = self.vcpu.now
         self.stopped = stopped
-        if self._powered:
+        if self.powered:
             self.gstage.release()
         if self.disk is not None:
             self.disk.close()

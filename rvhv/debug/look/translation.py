@@ -50,7 +50,7 @@ def walk(context: Context, address: int, access: str = "load", space: str = "v",
 
 def _note(context: Context, found: Walk) -> str:
     gpa = None if found.fault is None else found.fault.gpa
-    if gpa is None or not isinstance(context, VmContext):
+    if gpa is None or not isinstance(context, VmContext) or not context.vm.powered:
         return ""
     if context.vm.has_ram(gpa):
         return f"g:{gpa:#x} is RAM that {context.name} has not touched yet: the hypervisor gives it a page at the first access"
