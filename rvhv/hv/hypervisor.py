@@ -19,6 +19,7 @@ from rvhv.fences.hart import CheckedHart
 from rvhv.hart import Hart
 from rvhv.hv import exits
 from rvhv.hv import registers as r
+from rvhv.hv.cpu import Registers
 from rvhv.hv.exits import VmExit
 from rvhv.hv.gstage import Fencer, GStage, Sv39x4
 from rvhv.hv.guests import find_image
@@ -28,8 +29,9 @@ from rvhv.hv.setup import host_guests
 from rvhv.hv.sizes import PAGE, MemoryShort, memory_size, show_size, whole
 from rvhv.hv.stopped import GuestStopped
 from rvhv.hv.trace import Trace
-from rvhv.hv.vcpu import Clock
+from rvhv.hv.vcpu import Clock, Worlds
 from rvhv.hv.vm import VM
+from rvhv.hv.world import WorldSwitch
 from rvhv.jit.engine import chosen_tier, close_engine
 from rvhv.machine.board import BOARD
 from rvhv.machine.disk import DiskImage
@@ -51,8 +53,8 @@ class Hypervisor:
 
     `clock` "machine": guests see the machine's time; "vm": each sees its own, and cannot feel its neighbours.
     `scheduler` replaces round robin with slices of `slice_steps`; `gstage` makes a VM's G-stage from a Memory, a
-    FrameAllocator and its HFENCE.GVMA; `tier` is "interp", "jit" or "auto" (None: RVHV_TIER's, or auto); `hart` is for
-    tests, and has its own. With `check_fences`, `fences.reports` has the accesses that a missing fence leaves to chance
+    FrameAllocator and its HFENCE.GVMA; `world` makes what enters and switches guests from the hart's registers (None: see
+    `World`); `tier` is "interp", "jit" or "auto" (None: RVHV_TIER's, or auto); `hart` is for tests, and has its own. With `check_fences`, `fences.reports` has the accesses that a missing fence leaves to chance
     (then `hart` and `tier` do not count). Raises ConfigError.
     """
 
@@ -65,6 +67,7 @@ class Hypervisor:
         seed: int = 0,
         scheduler: Scheduler | None = None,
         gstage: Callable[[Memory, FrameAllocator, Fencer], GStage] = Sv39x4,
+        world: Callable[[Registers], WorldSwitch] | None = None,
         hart: Callable[[Memory], Hart] | None = None,
         check_fences: bool = False,
         tier: str | None = None,
@@ -87,6 +90,7 @@ class Hypervisor:
             self.hart: Hart = CheckedHart(self.memory, self.fences)
         else:
             self.hart = Hart(self.memory, tier=tier) if hart is None else hart(self.memory)
+        self.worlds = Worlds(self.hart, world)
         self.scheduler = RoundRobin(slice_steps) if scheduler is None else scheduler
         self.vms: list[VM] = []
         self.stopped_at: tuple[VM, Stop] | None = None  # when `run` or `exits` returned for a breakpoint or watchpoint

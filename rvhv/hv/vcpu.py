@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from rvhv.core.registry import ISA
-from rvhv.cpu.state import ARCH_BYTES, ARCH_WORDS, SLOT
+from rvhv.cpu.state import ARCH_BYTES, ARCH_WORDS, SLOT, Prv
 from rvhv.errors import ConfigError
 from rvhv.hv import registers as r
-from rvhv.hv.gstage import hgatp
+from rvhv.hv.cpu import Cpu, Registers
+from rvhv.hv.world import World, WorldSwitch
 
 if TYPE_CHECKING:
     from rvhv.hart import Hart
@@ -30,11 +32,37 @@ class Clock(StrEnum):
     VM = "vm"
 
 
+# of a VCPU's block what has no name that software knows: it counts, or ends with an `sret`
+UNNAMED = [SLOT[name] for name in ("vm_steps", "trap_steps", "traps_in_a_row", "reservation", "reservation_size")]
+PREEMPTED = r.INTERRUPT | 5  # scause of the supervisor timer interrupt by which a hypervisor gets its hart back
+
+
+@dataclass(frozen=True)
+class GuestHart:
+    """`rvhv.hv.world.Guest`."""
+
+    vmid: int
+    root: int
+    entry: int
+    device_tree: int
+    hart_id: int = 0
+
+
+class Worlds:
+    """How the VCPUs of a hart change places: by `make`'s world switch, or with one block copy."""
+
+    def __init__(self, hart: Hart, make: Callable[[Registers], WorldSwitch] | None) -> None:
+        self.cpu = Cpu(hart)
+        self.by_name = make is not None
+        self.world: WorldSwitch = World(self.cpu) if make is None else make(self.cpu)
+
+
 class VCPU:
     """One guest hart. While it is on the hart the hart's state is its state; otherwise its block is."""
 
-    def __init__(self, hart: Hart, number: int, clock: Clock) -> None:
-        self.hart = hart
+    def __init__(self, worlds: Worlds, number: int, clock: Clock) -> None:
+        self.hart = worlds.cpu.hart
+        self.worlds = worlds
         self.number = number
         self.clock = clock
         self.csr = CsrFile(self)
@@ -53,14 +81,10 @@ class VCPU:
         """Fill the block: `reset` is the block of a hart set up for guests; this one starts in VS-mode at `entry`."""
         hart = self.hart
         hart.restore(reset)
-        hart.write_csr("hgatp", hgatp(root, self.number))
-        hart.write_csr("hstatus", hart.read_csr("hstatus") | r.SPV)
-        hart.write_csr("sstatus", hart.read_csr("sstatus") | r.SPP)
-        hart.write_csr("sepc", entry)
-        hart.state[r.A0] = 0  # hart id
-        hart.state[r.A1] = device_tree
+        self._guest = GuestHart(self.number, root, entry, device_tree)
+        self.worlds.world.start(self._guest)
         hart.sret()
-        hart.save(self._block)
+        self.leave()
 
     # what a person looks at
 
@@ -122,7 +146,13 @@ class VCPU:
     def enter(self) -> None:
         """Put this VCPU on the hart."""
         hart = self.hart
-        hart.restore(self._block)
+        if self.worlds.by_name:
+            self.worlds.world.restore(self._guest)
+            hart.sret()
+            for slot in UNNAMED:
+                hart.state[slot] = self._off_hart[slot]
+        else:
+            hart.restore(self._block)
         hart.state[r.TRACE_VM] = self.number
         if self.clock is Clock.VM:
             hart.state[r.CLOCK] = self._own_clock
@@ -135,6 +165,24 @@ class VCPU:
         self._own_clock = self.hart.state[r.CLOCK]
         self.hart.save(self._block)
         self.loaded = False
+        if self.worlds.by_name:
+            self._preempt()
+            self.worlds.world.save(self._guest)
+
+    def _preempt(self) -> None:
+        """The trap into HS-mode that the end of a slice is on hardware."""
+        hart, state = self.hart, self.hart.state
+        if not state[r.V]:
+            return  # its last exit ended with no `sret`: it has stopped
+        supervisor = state[r.PRV] == Prv.S
+        hart.write_csr("hstatus", hart.read_csr("hstatus") & ~(r.SPVP | r.GVA) | r.SPV | (r.SPVP if supervisor else 0))
+        sstatus = hart.read_csr("sstatus")
+        spie = r.SPIE if sstatus & r.SIE else 0
+        hart.write_csr("sstatus", sstatus & ~(r.SPP | r.SPIE | r.SIE) | spie | (r.SPP if supervisor else 0))
+        for csr, value in (("sepc", state[r.PC]), ("scause", PREEMPTED), ("stval", 0), ("htval", 0), ("htinst", 0)):
+            hart.write_csr(csr, value)
+        state[r.PRV], state[r.V] = Prv.S, 0
+        state[r.PC] = hart.read_csr("stvec") & ~3
 
     def step_over(self, length: int) -> None:
         """The instruction at sepc, `length` bytes long, was emulated: the next `sret` goes behind it."""

@@ -76,7 +76,7 @@ class VM:
         slots = (CONSOLE_SLOT, ENTROPY_SLOT) if disk is None else (CONSOLE_SLOT, BLOCK_SLOT, ENTROPY_SLOT)
         self._device_tree = guest_device_tree(name=name, ram_size=memory, virtio_slots=slots, seed=hv.seed)
         self._check_device_tree()
-        self.vcpu = VCPU(hv.hart, number, hv.clock)
+        self.vcpu = VCPU(hv.worlds, number, hv.clock)
         self.console = Console(self._printed)
         self.bus = Bus()
         self.plic = Plic(self._on_plic_output)
