@@ -54,7 +54,8 @@ class Hypervisor:
     `clock` "machine": guests see the machine's time; "vm": each sees its own, and cannot feel its neighbours.
     `scheduler` replaces round robin with slices of `slice_steps`; `gstage` makes a VM's G-stage from a Memory, a
     FrameAllocator and its HFENCE.GVMA; `world` makes what enters and switches guests from the hart's registers (None: see
-    `World`); `tier` is "interp", "jit" or "auto" (None: RVHV_TIER's, or auto); `hart` is for tests, and has its own. With `check_fences`, `fences.reports` has the accesses that a missing fence leaves to chance
+    `World`); `tier` is "interp", "jit" or "auto" (None: RVHV_TIER's, or auto); `hart` is for tests, and has its own.
+    With `check_fences`, `fences.reports` has the accesses that a missing fence leaves to chance
     (then `hart` and `tier` do not count). Raises ConfigError.
     """
 
