@@ -10,7 +10,9 @@
 #define PTE_PPN_MASK ((1UL << 44) - 1)
 
 /* norm:H_vm_gpatrans: U is checked as though in U-mode; A and D are set so that no access needs an update */
-#define LEAF (PTE_V | PTE_R | PTE_W | PTE_X | PTE_U | PTE_A | PTE_D)
+#define FLAGS (PTE_V | PTE_U | PTE_A | PTE_D)
+#define RIGHTS (PTE_R | PTE_W | PTE_X)
+#define LEAF (FLAGS | RIGHTS)
 
 typedef uint64_t pte_t;
 
@@ -18,6 +20,11 @@ typedef uint64_t pte_t;
 static uint64_t vpn(uint64_t gpa, int level) {
     return gpa >> (PAGE_SHIFT + 9 * level) & (level == LEVELS - 1 ? 4 * ENTRIES - 1 : ENTRIES - 1);
 }
+
+/* bytes that a leaf of `level` maps */
+static uint64_t block(int level) { return PAGE_SIZE << 9 * level; }
+
+static bool is_leaf(pte_t pte) { return pte & (PTE_R | PTE_X); }
 
 static uint64_t target(pte_t pte) { return (pte >> PTE_PPN_SHIFT & PTE_PPN_MASK) << PAGE_SHIFT; }
 
@@ -28,11 +35,16 @@ bool gstage_init(struct gstage *gstage) {
     return gstage->root != 0;
 }
 
-/* the last-level PTE of `gpa`, or 0; with `make` tables on the way are made */
-static pte_t *leaf_slot(const struct gstage *gstage, uint64_t gpa, bool make) {
+/* the PTE of `gpa` in the table of `*level`, or a leaf above it, whose level it becomes; or 0; with `make` tables on the way are
+ * made */
+static pte_t *find_slot(const struct gstage *gstage, uint64_t gpa, int *level, bool make) {
     pte_t *table = (pte_t *)gstage->root;
-    for (int level = LEVELS - 1; level > 0; level--) {
-        pte_t *slot = &table[vpn(gpa, level)];
+    for (int above = LEVELS - 1; above > *level; above--) {
+        pte_t *slot = &table[vpn(gpa, above)];
+        if (is_leaf(*slot)) {
+            *level = above;
+            return slot;
+        }
         if (!(*slot & PTE_V)) {
             uint64_t spa = make ? frames_alloc(1, 1) : 0;
             if (spa == 0)
@@ -41,11 +53,12 @@ static pte_t *leaf_slot(const struct gstage *gstage, uint64_t gpa, bool make) {
         }
         table = (pte_t *)target(*slot);
     }
-    return &table[vpn(gpa, 0)];
+    return &table[vpn(gpa, *level)];
 }
 
 uint64_t gstage_map(struct gstage *gstage, uint64_t gpa) {
-    pte_t *slot = leaf_slot(gstage, gpa, true);
+    int level = 0;
+    pte_t *slot = find_slot(gstage, gpa, &level, true);
     if (slot != 0 && !(*slot & PTE_V)) {
         uint64_t spa = frames_alloc(1, 1);
         if (spa == 0)
@@ -53,12 +66,87 @@ uint64_t gstage_map(struct gstage *gstage, uint64_t gpa) {
         *slot = pte_to(spa, LEAF);
         gstage_fence_page(gpa);
     }
-    return slot != 0 ? target(*slot) : 0;
+    return slot != 0 ? target(*slot) + gpa % block(level) / PAGE_SIZE * PAGE_SIZE : 0;
 }
 
 uint64_t gstage_frame(const struct gstage *gstage, uint64_t gpa) {
-    pte_t *slot = leaf_slot(gstage, gpa, false);
-    return slot != 0 && *slot & PTE_V ? target(*slot) : 0;
+    int level = 0;
+    pte_t *slot = find_slot(gstage, gpa, &level, false);
+    return slot != 0 && *slot & PTE_V ? target(*slot) + gpa % block(level) / PAGE_SIZE * PAGE_SIZE : 0;
+}
+
+bool gstage_map_range(struct gstage *gstage, uint64_t gpa, uint64_t spa, uint64_t size, uint64_t rights) {
+    uint64_t end = gpa + size;
+    while (gpa < end) {
+        int level = LEVELS - 1;
+        while ((gpa | spa) % block(level) != 0 || gpa + block(level) > end)
+            level--;
+        pte_t *slot = find_slot(gstage, gpa, &level, true);
+        while (slot != 0 && *slot & PTE_V) { /* a table of pages that were there once */
+            level--;
+            slot = find_slot(gstage, gpa, &level, true);
+        }
+        if (slot == 0)
+            return false;
+        *slot = pte_to(spa, FLAGS | (rights & RIGHTS));
+        gpa += block(level);
+        spa += block(level);
+    }
+    return true;
+}
+
+/* puts a table of 512 smaller leaves in the place of a superpage, with the same rights */
+static bool split(pte_t *slot, uint64_t gpa, int level) {
+    pte_t *table = (pte_t *)frames_alloc(1, 1);
+    if (table == 0)
+        return false;
+    for (uint64_t i = 0; i < ENTRIES; i++)
+        table[i] = pte_to(target(*slot) + i * block(level - 1), *slot & LEAF);
+    *slot = pte_to((uint64_t)table, PTE_V);
+    gstage_fence_page(gpa);
+    return true;
+}
+
+/* does `change` with each leaf of a range, after superpages that reach out of it were split */
+static bool each_leaf(struct gstage *gstage, uint64_t gpa, uint64_t size, uint64_t rights,
+                      void (*change)(pte_t *slot, uint64_t gpa, int level, uint64_t rights)) {
+    uint64_t end = gpa + size;
+    while (gpa < end) {
+        int level = 0;
+        pte_t *slot = find_slot(gstage, gpa, &level, false);
+        if (slot == 0 || !(*slot & PTE_V)) {
+            gpa += PAGE_SIZE;
+        } else if (gpa % block(level) != 0 || gpa + block(level) > end) {
+            if (!split(slot, gpa, level))
+                return false;
+        } else {
+            change(slot, gpa, level, rights);
+            gpa += block(level);
+        }
+    }
+    return true;
+}
+
+static void remove_leaf(pte_t *slot, uint64_t gpa, int level, uint64_t rights) {
+    (void)rights;
+    uint64_t spa = target(*slot);
+    *slot = 0;
+    gstage_fence_page(gpa); /* and only then may its frames become another's */
+    frames_free(spa, block(level) / PAGE_SIZE);
+}
+
+static void change_rights(pte_t *slot, uint64_t gpa, int level, uint64_t rights) {
+    (void)level;
+    *slot = pte_to(target(*slot), FLAGS | (rights & RIGHTS));
+    gstage_fence_page(gpa);
+}
+
+bool gstage_unmap(struct gstage *gstage, uint64_t gpa, uint64_t size) {
+    return each_leaf(gstage, gpa, size, 0, remove_leaf);
+}
+
+bool gstage_protect(struct gstage *gstage, uint64_t gpa, uint64_t size, uint64_t rights) {
+    return each_leaf(gstage, gpa, size, rights, change_rights);
 }
 
 static const char *leaf_refusal(pte_t pte, int level, enum access access) {
@@ -104,10 +192,10 @@ static void release_table(uint64_t table, int level) {
         pte_t pte = ((pte_t *)table)[i];
         if (!(pte & PTE_V))
             continue;
-        if (level > 0)
-            release_table(target(pte), level - 1);
+        if (is_leaf(pte))
+            frames_free(target(pte), block(level) / PAGE_SIZE);
         else
-            frames_free(target(pte), 1);
+            release_table(target(pte), level - 1);
     }
     frames_free(table, level == LEVELS - 1 ? ROOT_FRAMES : 1);
 }

@@ -26,6 +26,7 @@ EPILOG = """\b
 
 
 @click.group("lab", epilog=EPILOG)
+@traceback_option
 def command() -> None:
     """Labs: write a part of the hypervisor, and watch it run."""
 
@@ -52,22 +53,24 @@ def list_labs(as_json: bool, no_color: bool) -> int:
 @command.command("start")
 @click.argument("lab_name", metavar="N")
 @click.argument("folder", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
+@click.option("--c", "in_c", is_flag=True, help="Solve it in C, as a part of the monitor; for labs that can be.")
 @traceback_option
-def start_lab(lab_name: str, folder: Path | None) -> int:
+def start_lab(lab_name: str, folder: Path | None, in_c: bool) -> int:
     """Put the handout and the starter of lab N into a folder (DIR, or labN). What is there already stays as it is."""
     from rvhv.grade.lab import find_lab
     from rvhv.grade.student import start
 
     lab = find_lab(lab_name)
     folder = Path(f"lab{lab.number}") if folder is None else folder
-    _, written, kept = start(lab, folder)
+    _, written, kept = start(lab, folder, in_c=in_c)
     print(f"lab {lab.number}, {lab.title}: {printable(str(folder))}")
     for name in written:
         print(f"  wrote  {name}")
     for name in kept:
         print(f"  kept   {name} (yours)")
     where = printable(str(folder))
-    print(f"Read {where}/handout.md, write {', '.join(lab.files)}, and run: rvhv lab check {where}")
+    files = lab.c.file if in_c and lab.c else ", ".join(lab.files)
+    print(f"Read {where}/handout.md, write {files}, and run: rvhv lab check {where}")
     return 0
 
 

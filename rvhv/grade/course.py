@@ -46,7 +46,7 @@ def collect(paths: Iterable[Path], lab: Lab) -> list[Handed]:
     for path in paths:
         if not path.exists():
             raise ConfigError(f"{path}: there is no such file or folder")
-        many = path.is_dir() and not (path / lab.files[0]).exists()
+        many = path.is_dir() and not any((path / variant[0]).exists() for variant in lab.variants)
         for each in sorted(path.iterdir()) if many else [path]:
             if many and (each.name.startswith((".", "__MACOSX")) or (each.is_file() and each.suffix.lower() != ".zip")):
                 continue
@@ -79,7 +79,7 @@ def grade(job: Job) -> Document:
     """The grade's document, with the submission's name and digest; from the results, or into them."""
     judge, version = _judge(job.lab, job.seed)
     try:
-        files = read(job.submission.path, judge.lab.files)
+        files = read(job.submission.path, *judge.lab.variants)
     except Refused as refused:
         return _named(job, "", Grade(judge.lab, job.seed, refused=str(refused)).document())
     except OSError as error:

@@ -12,11 +12,13 @@ from typing import Any
 from rvhv.errors import RvhvError
 from rvhv.grade.cell import Cell, Disturbed, Limits, PartFailed
 from rvhv.grade.check import Bench, Check, Lost, chance
+from rvhv.grade.cpart import CPart
 from rvhv.grade.lab import STANDARD, Lab
 from rvhv.grade.part import Part
+from rvhv.machine.image import Image
 
 TIMES_THE_REFERENCE = 100
-MOST_ENDLESS = 2  # checks that a part does not come back from; the others are not tried then
+MOST_ENDLESS = 4  # checks that a part does not come back from; the others are not tried then
 
 
 @dataclass
@@ -88,6 +90,7 @@ class Judge:
         self._given = lab.given()
         self._reference_cpu: dict[str, float] = {}
         self._spent = 0.0
+        self._image: Image | None = None  # of the submission, if it is in C
 
     def grade(self, files: dict[str, str]) -> Grade:
         """`files` by name, as `rvhv.grade.submission` reads them. Raises Disturbed."""
@@ -100,7 +103,13 @@ class Judge:
     def results(self, files: dict[str, str], made: str = "") -> Iterator[Result]:
         """Each check's, when it is there. `made`: the class or function, if it is not the lab's."""
         endless, loaded = 0, True
-        for check in self.lab.checks:
+        try:
+            self._image = None if self.lab.c is None or self.lab.c.file not in files or made else self._compiled(files)
+        except PartFailed as failed:
+            first = self.lab.checks[0]
+            yield Result(first, expected=first.title, happened=failed.reason, places=failed.places, loaded=False)
+            loaded = False
+        for check in self.lab.checks if loaded else self.lab.checks[1:]:
             if not loaded:
                 yield Result(check, expected=check.title, happened="not tried: the part cannot be loaded", loaded=False)
                 continue
@@ -112,7 +121,24 @@ class Judge:
             loaded = result.loaded
             yield result
 
+    def _compiled(self, files: dict[str, str]) -> Image:
+        from rvhv.grade.compile_c import build
+
+        assert self.lab.c is not None
+        return build({self.lab.c.file: files[self.lab.c.file]}, [self.lab.folder / "starter-c"])
+
+    def judge_image(self, image: Image) -> Iterator[Result]:
+        """The results of a part in C that is compiled already."""
+        for check in self.lab.checks:
+            yield self._judge(check, self._in_c(image), None)
+
+    def _in_c(self, image: Image) -> CPart:
+        assert self.lab.c is not None
+        return CPart(image, self.lab.c.prefix, self.lab.c.file)
+
     def _try(self, check: Check, files: dict[str, str], made: str) -> Result:
+        if self._image is not None:
+            return self._judge(check, self._in_c(self._image), None)
         limits = self.lab.limits
         result = self._run(check, files, made, limits)
         if result.endless and not made:  # against the reference here and now, before it is said to be endless
@@ -134,23 +160,28 @@ class Judge:
         cell = Cell(
             files=files, main=lab.main, name=made or lab.made, gives=self._given, imports=STANDARD, limits=limits
         )  # fmt: skip
-        result = Result(check)
         with cell:
-            part = Part(cell)
-            try:
-                part.load()
-                check.function(Bench(part, chance(self.seed, lab.name, check.name)))
-                result.passed = True
-            except Lost as lost:
-                result.expected, result.happened, result.show = lost.expected, lost.happened, lost.show
-            except PartFailed as failed:
-                result.expected, result.happened, result.places = check.title, failed.reason, failed.places
-                result.endless, result.loaded = failed.endless, part.loaded
-            except Disturbed:
-                raise
-            except RvhvError as error:  # of the machine, which the part let through
-                result.expected, result.happened = check.title, f"when {part.doing}: {error}"
-                result.places = tuple("\n".join(getattr(error, "__notes__", ())).splitlines())
-            result.output = cell.output
+            result = self._judge(check, Part(cell), cell)
             self._spent = cell.cpu_seconds()
+        return result
+
+    def _judge(self, check: Check, part: Part | CPart, cell: Cell | None) -> Result:
+        result = Result(check)
+        try:
+            if isinstance(part, Part):
+                part.load()
+            check.function(Bench(part, chance(self.seed, self.lab.name, check.name)))
+            result.passed = True
+        except Lost as lost:
+            result.expected, result.happened, result.show = lost.expected, lost.happened, lost.show
+        except PartFailed as failed:
+            result.expected, result.happened, result.places = check.title, failed.reason, failed.places
+            result.endless, result.loaded = failed.endless, part.loaded
+        except Disturbed:
+            raise
+        except RvhvError as error:  # of the machine, which the part let through
+            result.expected, result.happened = check.title, f"when {part.doing}: {error}"
+            result.places = tuple("\n".join(getattr(error, "__notes__", ())).splitlines())
+        if cell is not None:
+            result.output = cell.output
         return result

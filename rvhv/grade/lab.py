@@ -23,6 +23,14 @@ DEFAULT_SEED = "rvhv"
 
 
 @dataclass(frozen=True)
+class C:
+    """`file` is the student's, `prefix` what the names of its functions begin with; its headers are in `starter-c`."""
+
+    file: str
+    prefix: str
+
+
+@dataclass(frozen=True)
 class Lab:
     """`main` and `made` name what the judge makes: a class or function of a file. `gives`: modules of rvhv that a part may
     import; `reference`: the module of rvhv that solves it, and what in it."""
@@ -38,6 +46,7 @@ class Lab:
     gives: tuple[str, ...]
     reference: tuple[str, str]
     limits: Limits
+    c: C | None = None  # how it is solved in C, if it can be
 
     @property
     def checks(self) -> list[Check]:
@@ -54,9 +63,20 @@ class Lab:
         text = (self.folder / "hints.md").read_text("utf-8")
         return [part.strip() for part in text.split("\n## ")[1:]]
 
+    @property
+    def variants(self) -> list[tuple[str, ...]]:
+        """The files of a submission in Python, and in C."""
+        return [self.files] if self.c is None else [self.files, (self.c.file,)]
+
     def starter(self) -> dict[str, str]:
         """The student's files, as they begin."""
         return {name: (self.folder / "starter" / name).read_text("utf-8") for name in self.files}
+
+    def starter_c(self) -> dict[str, str]:
+        """The same in C. Raises ConfigError."""
+        if self.c is None:
+            raise ConfigError(f"lab {self.number} is solved in Python only")
+        return {path.name: path.read_text("utf-8") for path in sorted((self.folder / "starter-c").iterdir())}
 
     def given(self) -> dict[str, str]:
         """The source of each module that it gives."""
@@ -111,4 +131,5 @@ def _read(path: Path) -> Lab:
         gives=tuple(data.get("gives", ())),
         reference=(module, made),
         limits=Limits(**data.get("limits", {})),
+        c=C(**data["c"]) if "c" in data else None,
     )

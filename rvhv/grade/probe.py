@@ -9,10 +9,13 @@ from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
 
+from rvhv.core.memory import RAM_BASE
 from rvhv.core.registry import ISA
 from rvhv.cpu.state import SLOT, Exit, Fence
 from rvhv.errors import InternalError
 from rvhv.fences.report import Missing
+from rvhv.grade.check import Lost
+from rvhv.grade.cpart import END
 from rvhv.grade.part import Offered, attribute, data, maybe, method, u64, whole
 from rvhv.hext.walks.record import Walk
 from rvhv.hext.walks.recorder import walk_gpa
@@ -28,6 +31,7 @@ from rvhv.machine.memory import PAGE, FrameAllocator, Memory
 ADUE = r.field("menvcfg", "ADUE")
 WORDS = {"load": "hlv.d a1, (a0)", "store": "hsv.d a1, (a0)", "fetch": "hlvx.wu a1, (a0)"}  # what needs R, W and X
 WORD = 4
+PROGRAMS = END - RAM_BASE  # bytes at the beginning of memory: the judge's program, and a part in C
 MOST_BYTES = 1 << 14  # read or written at once
 
 
@@ -65,12 +69,11 @@ class Probe:
         self.hv = Hypervisor(size, check_fences=True)
         assert self.hv.fences is not None
         self.memory, self.hart, self.checker = self.hv.memory, self.hv.hart, self.hv.fences
-        self.frames = Frames(self.memory, self.memory.base + (start or PAGE), self.memory.base + size)
+        self.frames = Frames(self.memory, self.memory.base + max(start, PROGRAMS), self.memory.base + size)
         self.vmid = vmid
         self.fenced: list[int | None] = []  # HFENCE.GVMAs, by gpa; None: all addresses
         self.warm: list[int] = []  # gpas that the hart accesses after each fence, as one that speculates may
-        for place, code in enumerate(_program()):
-            self.memory.write(self.memory.base + WORD * place, code)
+        self.memory.write(self.memory.base, _program())
         write = self.hart.write_csr
         write("menvcfg", self.hart.read_csr("menvcfg") & ~ADUE)
         write("vsatp", 0)
@@ -84,6 +87,8 @@ class Probe:
 
     def access(self, kind: str, gpa: int, value: int = 0) -> Answer:
         """Load or fetch, or store `value` (64 bits, aligned)."""
+        if self.memory.read(self.memory.base, len(_program())) != _program():
+            raise Lost("the part to write to its own frames only", f"it wrote to {self.memory.base:#x}, which is not one")
         state = self.hart.state
         state[SLOT["pc"]] = self.memory.base + WORD * list(WORDS).index(kind)
         state[SLOT["x10"]], state[SLOT["x11"]] = gpa, value
@@ -120,11 +125,11 @@ class Probe:
 
 
 @cache
-def _program() -> list[bytes]:
+def _program() -> bytes:
     from rvhv.isa.render.asm import Assembler
 
     assembler = Assembler(ISA)
-    return [assembler.program(text, 0) for text in WORDS.values()]
+    return b"".join(assembler.program(text, 0) for text in WORDS.values())
 
 
 def offered_memory(memory: Memory) -> Offered:

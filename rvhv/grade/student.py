@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rvhv.errors import ConfigError
 from rvhv.grade.lab import Lab, find_lab, labs
-from rvhv.grade.submission import read_folder
+from rvhv.grade.submission import read
 
 STATE = "lab.json"  # in the student's folder: which lab it is, and how many hints were opened
 HANDOUT = "handout.md"
@@ -33,19 +33,19 @@ class Folder:
 
     def files(self) -> dict[str, str]:
         """Raises ConfigError."""
-        return read_folder(self.path, self.lab.files)
+        return read(self.path, *self.lab.variants)
 
 
-def start(lab: Lab, path: Path) -> tuple[Folder, list[str], list[str]]:
+def start(lab: Lab, path: Path, *, in_c: bool = False) -> tuple[Folder, list[str], list[str]]:
     """The folder with the starter in it; which files were written, and which were there and are as they were.
 
     Raises ConfigError for a folder of another lab.
     """
     if (path / STATE).exists() and (found := open_folder(path)).lab is not lab:
         raise ConfigError(f"{path} is a folder of lab {found.lab.number}, {found.lab.name}: give lab {lab.number} another one")
+    texts = {**(lab.starter_c() if in_c else lab.starter()), HANDOUT: (lab.folder / HANDOUT).read_text("utf-8")}
     path.mkdir(parents=True, exist_ok=True)
     written, kept = [], []
-    texts = {**lab.starter(), HANDOUT: (lab.folder / HANDOUT).read_text("utf-8")}
     for name, text in texts.items():
         target = path / name
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -24,8 +24,18 @@ class Refused(ConfigError):
     """A submission that cannot be read. Its text is the grade's reason, so it has no path of this computer."""
 
 
-def read(path: Path, wanted: tuple[str, ...]) -> dict[str, str]:
-    """Raises Refused."""
+def read(path: Path, *variants: tuple[str, ...]) -> dict[str, str]:
+    """By the first of the variants (the files that must be there) that fits. Raises Refused, for the first one."""
+    refused = []
+    for wanted in variants:
+        try:
+            return _read(path, wanted)
+        except Refused as error:
+            refused.append(error)
+    raise refused[0]
+
+
+def _read(path: Path, wanted: tuple[str, ...]) -> dict[str, str]:
     if path.is_dir() and not path.is_symlink():
         return read_folder(path, wanted)
     if path.is_file() and not path.is_symlink():

@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Sequence
 
+from rvhv.core.memory import RAM_BASE
+from rvhv.errors import InternalError
 from rvhv.grade.check import Bench, Checks, Lost, number
-from rvhv.grade.probe import Probe, offered_fence, offered_frames, offered_memory
+from rvhv.grade.probe import PROGRAMS, Probe, offered_fence, offered_frames, offered_memory
 from rvhv.hext.walks.record import Walk
 from rvhv.hv import Hypervisor
 from rvhv.hv.gstage import PAGE, RIGHTS, Fencer, GStage, Sv39x4, block
@@ -68,9 +70,11 @@ class Stage:
         return spa
 
     def unmap(self, gpa: int, size: int) -> None:
+        self.probe.fenced.clear()
         self.part.call("unmap", gpa, size)
 
     def protect(self, gpa: int, size: int, rights: str) -> None:
+        self.probe.fenced.clear()
         self.part.call("protect", gpa, size, rights)
 
     # what is looked at
@@ -408,6 +412,8 @@ class _Hosting:
 
     def __init__(self, bench: Bench, memory: Memory, frames: FrameAllocator, hfence_gvma: Fencer) -> None:
         part = self._part = bench.part
+        if frames.alloc(PROGRAMS // PAGE) != RAM_BASE:  # where a part in C is
+            raise InternalError("the part's own memory is not where it is linked to be")
         part.make(
             part.offer(offered_memory(memory)),
             part.offer(offered_frames(frames)),

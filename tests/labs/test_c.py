@@ -1,0 +1,163 @@
+"""Parts in C: the same checks, on the emulated machine."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from rvhv.cli.main import main
+from rvhv.errors import ConfigError
+from rvhv.grade import compile_c
+from rvhv.grade.cell import PartFailed
+from rvhv.grade.judge import Judge, Result
+from rvhv.grade.lab import DEFAULT_SEED, Lab, find_lab, labs
+
+ROOT = Path(__file__).resolve().parents[2]
+HEADERS = [ROOT / "guests/monitor", ROOT / "guests/runtime"]
+LAB = find_lab("2")
+IN_C = [lab for lab in labs() if lab.c is not None]
+
+
+def has_compiler() -> bool:
+    try:
+        compile_c.compiler()
+    except ConfigError:
+        return False
+    return True
+
+
+pytestmark = pytest.mark.usefixtures("compiled")
+needs_compiler = pytest.mark.skipif(not has_compiler(), reason="no C compiler for RISC-V")
+
+
+def reference(lab: Lab) -> str:
+    assert lab.c is not None
+    return (ROOT / "guests/monitor" / lab.c.file).read_text("utf-8")
+
+
+def lost(lab: Lab, source: str) -> list[Result]:
+    assert lab.c is not None
+    image = compile_c.build({lab.c.file: source}, HEADERS, trusted=True)
+    return [result for result in Judge(lab, DEFAULT_SEED).judge_image(image) if not result.passed]
+
+
+@needs_compiler
+@pytest.mark.parametrize("lab", IN_C, ids=lambda lab: lab.name)
+def test_the_monitors_own_has_all_points(lab: Lab) -> None:
+    assert [f"{r.check.name}: {r.expected}; {r.happened}" for r in lost(lab, reference(lab))] == []
+
+
+@needs_compiler
+@pytest.mark.parametrize("lab", IN_C, ids=lambda lab: lab.name)
+def test_the_starter_has_none(lab: Lab) -> None:
+    grade = Judge(lab, DEFAULT_SEED).grade(lab.starter_c())
+    assert grade.points == 0 and not grade.refused
+    assert all(result.happened.startswith("not written yet") for result in grade.results)
+
+
+FENCE = "    gstage_fence_page(gpa); /* and only then may its frames become another's */\n"
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("old", "new", "loses", "says"),
+    [
+        ("#define FLAGS (PTE_V | PTE_U |", "#define FLAGS (PTE_V |",
+         "map-pages wide-root superpages rights unmap fresh-pages hosts-a-guest", "U=0"),
+        ("4 * ENTRIES - 1 : ENTRIES - 1", "ENTRIES - 1 : ENTRIES - 1", "wide-root", "of 2048"),
+        ("frames_alloc(ROOT_FRAMES, ROOT_FRAMES)", "frames_alloc(ROOT_FRAMES, 1)", "root", "16 KiB"),
+        (FENCE, "", "unmap-fences", "fences that came: none"),
+        (FENCE, "    gstage_fence_page(gpa << 2);\n", "unmap-fences", "hfence_gvma(0x"),
+        ("while ((gpa | spa) % block(level)", "while (gpa % block(level)", "superpages", "misaligned"),
+        ("    frames_free(table, level == LEVELS - 1 ? ROOT_FRAMES : 1);",
+         "    if (level == LEVELS - 1)\n        frames_free(table, ROOT_FRAMES);", "release", "still in use"),
+        ("    frames_free(spa, block(level) / PAGE_SIZE);\n", "    frames_free(spa, 1);\n    frames_free(spa, 1);\n",
+         "unmap unmap-fences fresh-pages release", "cannot be freed"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_found_and_named(old: str, new: str, loses: str, says: str) -> None:
+    source = reference(LAB)
+    assert source.count(old) == 1
+    results = lost(LAB, source.replace(old, new))
+    assert {result.check.name for result in results} == set(loses.split())
+    assert says in f"{results[0].expected} {results[0].happened}"
+
+
+def in_map(body: str) -> dict[str, str]:
+    """The starter, with an init that works and this in gstage_map."""
+    source = LAB.starter_c()["gstage.c"]
+    init = "    gstage->root = frames_alloc(4, 4);\n    return true;\n"
+    source = source.replace("    (void)gstage;\n    return false;\n", init, 1)
+    return {"gstage.c": source.replace("    (void)gstage, (void)gpa;\n    return 0;\n", f"    (void)gstage;\n{body}\n", 1)}
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("for (;;)\n        *(volatile uint64_t *)gstage->root = gpa;", "executed more than 100,000,000 instructions"),
+        ("return *(volatile uint64_t *)8;", "load access fault at gstage_map"),
+        ("return ((uint64_t (*)(uint64_t))0x10000)(gpa);", "instruction access fault"),
+        ("frames_free(gstage->root + 0x100000, 1);\n    return 0;", "is no frame that is in use"),
+        ("return frames_alloc(1UL << 40, 1);", "count must be a whole number"),
+        ("for (;;)\n        frames_alloc(100, 1);", "frames of memory asked for"),
+        ("*(volatile uint32_t *)0x80000000 = 0x4501;\n    return frames_alloc(1, 1);", "to write to its own frames only"),
+        ("return gstage_map(gstage, gpa) + frames_alloc(1, 1);", "gstage_map"),
+    ],
+)
+def test_what_is_no_part(body: str, says: str) -> None:
+    result = next(r for r in Judge(LAB, DEFAULT_SEED).results(in_map(body)) if r.check.name == "map-pages")
+    assert not result.passed and says in f"{result.expected} {result.happened}"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '#include "/etc/passwd"', "#include <stdio.h>", '#include "../gstage.h"', '# /* */ include "x"', "#inc\\\nlude \"x\"",
+        '#define F "x"\n#include F', 'char *a = "/*";\n#/**/include "x"\nchar *b = "*/";', "%:include <x.h>", "??=include <x.h>",
+        '__asm__(".incbin \\"x\\"");', 'asm("nop");', "#define P(a, b) a##b\nP(__as, m__)(\"\");", "_Pragma(\"x\")", "#embed <x>",
+        "char *f = __FILE__;", "#import <x.h>", '#if __has_include("/etc/passwd")\n#endif', "#in\\ \nclude <x.h>",
+    ],
+)  # fmt: skip
+def test_the_compiler_reads_nothing_else(line: str) -> None:
+    with pytest.raises(PartFailed, match=r"gstage\.c: .*a part may"):
+        compile_c.check_source("gstage.c", f'#include "gstage.h"\n{line}\n', {"gstage.h", "stdint.h"})
+
+
+def test_what_may_be_included() -> None:
+    for source in (LAB.starter_c()["gstage.c"], '#include <stdint.h>\n  #  include "gstage.h"\nint x;\n'):
+        compile_c.check_source("gstage.c", source, {"gstage.h", "stdint.h"})
+
+
+@needs_compiler
+def test_what_does_not_compile(tmp_path: Path) -> None:
+    grade = Judge(LAB, DEFAULT_SEED).grade({"gstage.c": '#include "gstage.h"\nint gstage_map(void) { return x; }\n'})
+    assert grade.refused == "it does not compile" and grade.points == 0 and len(grade.results) == len(LAB.checks)
+    assert any("gstage.c:2" in place for place in grade.results[0].places)
+    assert str(tmp_path) not in str(grade.document()) and "/tmp" not in str(grade.document())
+
+
+@needs_compiler
+def test_a_missing_function() -> None:
+    grade = Judge(LAB, DEFAULT_SEED).grade({"gstage.c": '#include "gstage.h"\n'})
+    assert "gstage.c has no function gstage_init" in grade.results[0].happened
+
+
+@needs_compiler
+def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lab", "start", "2", str(tmp_path / "c"), "--c"]) == 0
+    assert {path.name for path in (tmp_path / "c").iterdir()} == {"gstage.c", "gstage.h", "handout.md", "lab.json"}
+    source = re.sub(r"/\* spelled as bits.*\Z", "", reference(LAB), flags=re.DOTALL)
+    for header in ("frames.h", "registers.h"):
+        source = source.replace(f'#include "{header}"\n', "")
+    source = re.sub(r"static const char \*leaf_refusal.*?(?=static void release_table)", "", source, flags=re.DOTALL)
+    source = re.sub(r"uint64_t gstage_hgatp.*", "", source, flags=re.DOTALL)
+    source = source.replace("gstage_fence_page", "hfence_gvma_page").replace("gstage_fence()", "hfence_gvma_all()")
+    (tmp_path / "c" / "gstage.c").write_text(source)
+    capsys.readouterr()
+    assert main(["lab", "check", str(tmp_path / "c")]) == 0, capsys.readouterr().out
+    capsys.readouterr()
+    assert main(["grade", "2", str(tmp_path / "c"), "--format", "csv", "--results", str(tmp_path / "r")]) == 0
+    assert capsys.readouterr().out.splitlines()[1].startswith("c,24,24,")
