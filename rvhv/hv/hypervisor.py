@@ -24,6 +24,7 @@ from rvhv.hv.exits import VmExit
 from rvhv.hv.gstage import Fencer, GStage, Sv39x4
 from rvhv.hv.guests import find_image
 from rvhv.hv.handlers import HANDLERS, Handler, unexpected
+from rvhv.hv.interrupts import Interrupts, VirtualInterrupts
 from rvhv.hv.scheduler import HEAVIEST, SLICE_STEPS, RoundRobin, Scheduler
 from rvhv.hv.setup import host_guests
 from rvhv.hv.sizes import PAGE, MemoryShort, memory_size, show_size, whole
@@ -54,7 +55,8 @@ class Hypervisor:
     `clock` "machine": guests see the machine's time; "vm": each sees its own, and cannot feel its neighbours.
     `scheduler` replaces round robin with slices of `slice_steps`; `gstage` makes a VM's G-stage from a Memory, a
     FrameAllocator and its HFENCE.GVMA; `world` makes what enters and switches guests from the hart's registers (None: see
-    `World`); `tier` is "interp", "jit" or "auto" (None: RVHV_TIER's, or auto); `hart` is for tests, and has its own.
+    `World`), `interrupts` what gives a VM its interrupts and exceptions; `tier` is "interp", "jit" or "auto" (None:
+    RVHV_TIER's, or auto); `hart` is for tests, and has its own.
     With `check_fences`, `fences.reports` has the accesses that a missing fence leaves to chance
     (then `hart` and `tier` do not count). Raises ConfigError.
     """
@@ -69,6 +71,7 @@ class Hypervisor:
         scheduler: Scheduler | None = None,
         gstage: Callable[[Memory, FrameAllocator, Fencer], GStage] = Sv39x4,
         world: Callable[[Registers], WorldSwitch] | None = None,
+        interrupts: Callable[[Registers], VirtualInterrupts] = Interrupts,
         hart: Callable[[Memory], Hart] | None = None,
         check_fences: bool = False,
         tier: str | None = None,
@@ -103,6 +106,7 @@ class Hypervisor:
         self._foreign = False  # code of the user runs: handlers and callbacks
         self._raised: BaseException | None = None  # by `on_console`, while an exit was handled
         self._make_gstage = gstage
+        self.make_interrupts = interrupts
         self._trace = Trace()
         self._handlers = dict(HANDLERS)
         self._current: VM | None = None
@@ -403,6 +407,8 @@ class Hypervisor:
                 return vm
             deadline = min((vm.vcpu.deadline for vm in alive if vm.vcpu.deadline is not None), default=None)
             if deadline is not None:
+                if deadline <= clock:  # ours never do this; a lab's may
+                    raise ConfigError("a VM that waits for its timer does not wake up when it is due")
                 state[r.CLOCK] = deadline  # nobody has anything to do before
             elif self._asked or not self._fed():
                 if self._asked:

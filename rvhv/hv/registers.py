@@ -29,7 +29,7 @@ HS_HOOK = SLOT["hs_hook"]
 PC, PRV, V = SLOT["pc"], SLOT["prv"], SLOT["v"]
 SEPC, SCAUSE, STVAL = SLOT["sepc"], SLOT["scause"], SLOT["stval"]
 HTVAL, HTINST, HSTATUS, HVIP, HTIMEDELTA = (SLOT[n] for n in ("htval", "htinst", "hstatus", "hvip", "htimedelta"))
-VSSTATUS, VSTVEC, VSATP, VSTIMECMP, VSCAUSE = (SLOT[n] for n in ("vsstatus", "vstvec", "vsatp", "vstimecmp", "vscause"))
+VSTVEC, VSTIMECMP, VSCAUSE = (SLOT[n] for n in ("vstvec", "vstimecmp", "vscause"))
 X0 = SLOT["x0"]
 A0, A1, A2, A6, A7 = (SLOT[f"x{n}"] for n in (10, 11, 12, 16, 17))
 
