@@ -28,6 +28,7 @@ A0, A1 = 10, 11
 NAMES = [f"x{n}" for n in range(1, REGISTERS)]
 F_NAMES = [f"f{n}" for n in range(REGISTERS)]
 FS = r.field("sstatus", "FS")
+VSSIP = r.VS_INTERRUPTS & ~(r.VSTIP | r.VSEIP)
 SD = 1 << 63  # the summary of FS
 MODES = {Prv.S: "VS", Prv.U: "VU"}
 
@@ -135,7 +136,7 @@ def guest_values(rng: random.Random) -> dict[str, int]:
         "vsatp": 8 << 60 | rng.getrandbits(16) << 44 | rng.randrange(1, 1 << 30),
         "vstimecmp": rng.randrange(1, 1 << 40),
         "hie": rng.choice((r.VSTIP, r.VSEIP, r.VS_INTERRUPTS)),
-        "hvip": rng.choice((1 << 2, r.VSTIP, 1 << 2 | r.VSTIP)),
+        "hvip": rng.choice((r.VSTIP, VSSIP | r.VSTIP)),
         "htimedelta": rng.randrange(1, 1 << 64),
         "scounteren": rng.randrange(1, 8),
         "senvcfg": r.field("senvcfg", "CBZE") | _bits(rng, "senvcfg", "FIOM CBCFE"),

@@ -181,9 +181,9 @@ def _timers(host: Host, vm: VM) -> None:
                 )
 
 
-def _delta(host: Host) -> int:
-    """A guest's time that is behind the machine's or ahead of it."""
-    return host.rng.choice((-host.rng.randrange(1, 1 << 40) & MASK64, host.rng.randrange(1, 1 << 60)))
+def _deltas(host: Host) -> tuple[int, int]:
+    """htimedelta of a guest whose time is behind the machine's, and of one that is ahead."""
+    return -host.rng.randrange(1 << 38, 1 << 40) & MASK64, host.rng.randrange(1 << 50, 1 << 60)
 
 
 @CHECKS.add("the timer: a time in the future fires then, one in the past at once, ~0 never, and a new one takes the place", 2)
@@ -196,8 +196,8 @@ def timer(bench: Bench) -> None:
 def guest_time(bench: Bench) -> None:
     host = Host(bench)
     vm = host.on_hart()
-    for _ in range(2):
-        host.hart.write_csr("htimedelta", _delta(host))
+    for delta in _deltas(host):
+        host.hart.write_csr("htimedelta", delta)
         _timers(host, vm)
 
 
@@ -274,9 +274,9 @@ def deadline(bench: Bench) -> None:
     host = Host(bench)
     vm = host.on_hart()
     hart, interrupts = host.hart, vm.vcpu.interrupts
-    for enabled, never, moved in host.rng.sample(list(product((True, True, False), (True, False), (True, False))), 12):
+    for enabled, never, delta in host.rng.sample(list(product((True, True, False), (True, False), (0, *_deltas(host)))), 18):
         host.time = host.rng.randrange(1 << 41, 1 << 42)
-        hart.write_csr("htimedelta", _delta(host) if moved else 0)
+        hart.write_csr("htimedelta", delta)
         hart.write_csr("hie", host.rng.choice((VSSIP, r.VSEIP)) | (r.VSTIP if enabled else 0))
         away = host.rng.randrange(2, 1 << 30)
         interrupts.set_timer(NEVER if never else host.guest_time() + away)

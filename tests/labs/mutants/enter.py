@@ -76,7 +76,7 @@ MUTANTS = [
     mutant(
         "interrupts are not switched",
         ("hie hvip htimedelta", "hie htimedelta"),
-        loses="clean-csrs switch-csrs",
+        loses="clean-csrs switch-csrs side-by-side",
         says="hvip to be",
     ),
     mutant(
