@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from rvhv.core.registry import ISA
-from rvhv.hv import fetch, inject
+from rvhv.hv import fetch
 from rvhv.hv import registers as r
 from rvhv.isa.effects import Load, Store
 from rvhv.machine.bus import BusFault
@@ -113,4 +113,4 @@ def emulate(vm: VM, gpa: int) -> None:
             else:
                 vm.vcpu.step_over(access.length)
                 return
-    inject.exception(vm.hart, ACCESS_FAULT[state[r.SCAUSE]], state[r.STVAL])
+    vm.vcpu.interrupts.exception(ACCESS_FAULT[state[r.SCAUSE]], state[r.STVAL])
