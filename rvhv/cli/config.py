@@ -2,7 +2,7 @@
 
     console = "tasks"          # any of run's own options: console clock host-memory max-steps seed slice tier
     [vm.tasks]
-    memory = "16M"             # image (default: the VM's name), memory, disk; files are relative to this one
+    memory = "16M"             # image (default: the VM's name), memory, disk, weight; files are relative to this one
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class VmConfig:
     image: str
     memory: int | None = None  # bytes
     disk: Path | None = None
+    weight: int | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ class _Reader:
             str(beside) if beside.is_file() else image,  # else a built-in guest, or a file that is not there
             given.get("memory"),
             self._path.parent / disk if disk is not None else None,
+            given.get("weight"),
         )
 
     def _parsed(self, table: str, key: str, value: Any, parse: Callable[[Any], Any]) -> Any:
@@ -163,4 +165,4 @@ OPTIONS: dict[str, tuple[str, Callable[[Any], Any]]] = {  # key -> (run's parame
     "slice": ("slice_steps", _count),
     "tier": ("tier", _tier),
 }
-VM_KEYS: dict[str, Callable[[Any], Any]] = {"image": _text, "memory": _size, "disk": _text}
+VM_KEYS: dict[str, Callable[[Any], Any]] = {"image": _text, "memory": _size, "disk": _text, "weight": _count}

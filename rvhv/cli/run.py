@@ -8,7 +8,7 @@ import click
 
 from rvhv.cli.group import color_option, json_option, profile_option, tier_option, traceback_option, verify_option
 from rvhv.cli.guests import GuestType
-from rvhv.cli.params import SEED, SIZE, STEPS, for_each_vm, parse_size, suggestion, vm_names
+from rvhv.cli.params import SEED, SIZE, STEPS, for_each_vm, parse_count, parse_size, suggestion, vm_names
 from rvhv.cli.session import Guest, Plan, host
 from rvhv.errors import ConfigError
 
@@ -17,7 +17,7 @@ DEFAULT_MEMORY = 32 << 20  # bytes a VM
 EPILOG = """\b
 A GUEST is a built-in one (hello, tasks, disk, rogue) or a file; ./hello is a file for sure.
 Its VM is called after it; a second tasks is tasks-2. --memory and --disk take NAME=VALUE
-for one VM, or a bare VALUE for all that are not named.
+for one VM, or a bare VALUE for all that are not named; so does --weight.
 
 \b
 rvhv run hello
@@ -32,6 +32,7 @@ rvhv run tasks kernel.elf --memory kernel=128M --clock vm --trace-hash"""
 @click.option("--console", metavar="NAME", help="The VM that gets the keyboard. Ctrl-A x quits, Ctrl-A h helps.")
 @click.option("--memory", metavar="[NAME=]SIZE", multiple=True, help="RAM of a VM: 4M, 32M, 1G.  [default: 32M]")
 @click.option("--disk", metavar="[NAME=]FILE", multiple=True, help="Raw disk image of a VM; its writes go there.")
+@click.option("--weight", metavar="[NAME=]N", multiple=True, help="A VM's part of the time, beside the others: 1 to 1000.")
 @click.option("--slice", "slice_steps", metavar="STEPS", type=STEPS, help="Steps of a VM before it is the next one's turn.")
 @click.option(
     "--clock",
@@ -55,6 +56,7 @@ def command(
     console: str | None,
     memory: tuple[str, ...],
     disk: tuple[str, ...],
+    weight: tuple[str, ...],
     slice_steps: int | None,
     clock: str | None,
     seed: int | None,
@@ -83,6 +85,7 @@ def command(
     names = [vm.name for vm in vms]
     memories = for_each_vm("--memory", memory, names, _size, None)
     disks = for_each_vm("--disk", disk, names, _file, None)
+    weights = for_each_vm("--weight", weight, names, parse_count, None)
     given = {
         "host_memory": host_memory,
         "slice_steps": slice_steps,
@@ -103,7 +106,10 @@ def command(
     return host(
         Plan(
             [
-                Guest(vm.name, vm.image, memories[vm.name] or vm.memory or DEFAULT_MEMORY, disks[vm.name] or vm.disk)
+                Guest(
+                    vm.name, vm.image, memories[vm.name] or vm.memory or DEFAULT_MEMORY, disks[vm.name] or vm.disk,
+                    vm.weight if weights[vm.name] is None else weights[vm.name],
+                )
                 for vm in vms
             ],
             **options,

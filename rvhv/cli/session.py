@@ -42,6 +42,7 @@ class Guest:
     image: str
     memory: int
     disk: Path | None = None
+    weight: int | None = None  # None: 1; where a VM has one, time is shared by weight
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ def host(plan: Plan, *, passed: Callable[[VM], bool] = lambda vm: not vm.failed)
         ensure_compiled(no_color=plan.no_color)
         hv = stack.enter_context(_hypervisor(plan, "jit" if plan.verify_jit else plan.tier))
         vms = [
-            hv.create(guest.name, image, memory=guest.memory, disk=disk)
+            hv.create(guest.name, image, memory=guest.memory, disk=disk, weight=weight_of(guest))
             for guest, image, disk in zip(plan.guests, images, disks, strict=True)
         ]
         names = [vm.name for vm in vms]
@@ -162,7 +163,7 @@ def _twin(
     twin = stack.enter_context(_hypervisor(plan, "interp"))
     copies = iter(stack.enter_context(DiskTwins([disk for disk in disks if disk is not None])).disks)
     for guest, image, disk in zip(plan.guests, images, disks, strict=True):
-        twin.create(guest.name, image, memory=guest.memory, disk=disk and next(copies))
+        twin.create(guest.name, image, memory=guest.memory, disk=disk and next(copies), weight=weight_of(guest))
     return VerifiedHypervisor(hv, twin, plan.seed)
 
 
@@ -177,6 +178,10 @@ def _hypervisor(plan: Plan, tier: str | None) -> Hypervisor:
         options["check_fences"] = True
     if plan.slice_steps is not None:
         options["slice_steps"] = plan.slice_steps
+    if any(guest.weight is not None for guest in plan.guests):
+        from rvhv.hv.scheduler import SLICE_STEPS, Weighted
+
+        options["scheduler"] = Weighted(options.get("slice_steps", SLICE_STEPS))
     if plan.host_memory is not None:
         return Hypervisor(plan.host_memory, **options)
     # what is wrong with a size is said of the VM's, before ours is added to it
@@ -186,6 +191,10 @@ def _hypervisor(plan: Plan, tier: str | None) -> Hypervisor:
     except MemoryShort:
         names = ", ".join(guest.name for guest in plan.guests)
         raise ConfigError(f"memory of {names}: this computer has no {show_size(memory)}") from None
+
+
+def weight_of(guest: Guest) -> int:
+    return 1 if guest.weight is None else guest.weight
 
 
 class Typing:

@@ -10,7 +10,7 @@ from rvhv.hv.exits import (
 )
 from rvhv.hv.gstage import GStage, Sv39x4
 from rvhv.hv.hypervisor import EXIT_COST, Hypervisor
-from rvhv.hv.scheduler import RoundRobin, Scheduler
+from rvhv.hv.scheduler import RoundRobin, Scheduler, Weighted
 from rvhv.hv.stopped import GuestStopped
 from rvhv.hv.vcpu import VCPU
 from rvhv.hv.vm import VM
@@ -30,5 +30,6 @@ __all__ = [
     "Sv39x4",
     "VirtualInstructionExit",
     "VmExit",
+    "Weighted",
     "WfiExit",
 ]

@@ -23,7 +23,7 @@ from rvhv.hv.exits import VmExit
 from rvhv.hv.gstage import Fencer, GStage, Sv39x4
 from rvhv.hv.guests import find_image
 from rvhv.hv.handlers import HANDLERS, Handler, unexpected
-from rvhv.hv.scheduler import SLICE_STEPS, RoundRobin, Scheduler
+from rvhv.hv.scheduler import HEAVIEST, SLICE_STEPS, RoundRobin, Scheduler
 from rvhv.hv.setup import host_guests
 from rvhv.hv.sizes import PAGE, MemoryShort, memory_size, show_size, whole
 from rvhv.hv.stopped import GuestStopped
@@ -102,7 +102,8 @@ class Hypervisor:
         self._handlers = dict(HANDLERS)
         self._current: VM | None = None
         self.last_run: VM | None = None  # the VM that runs, or ran last
-        self._slice_end = 0  # of the current VM, on the hart's step counter
+        self._slice = 0  # of the current VM: the steps that the scheduler gave it
+        self._slice_end = 0  # and its end on the hart's step counter
         host_guests(self.hart)
         self._reset = bytearray(ARCH_BYTES)
         self.hart.save(self._reset)
@@ -117,10 +118,12 @@ class Hypervisor:
         memory: str | int = "32M",
         disk: DiskImage | str | os.PathLike[str] | None = None,
         reserve: bool = False,
+        weight: int = 1,
     ) -> VM:
         """A new VM; without `image`, of the built-in guest of its name. It runs when `run` or `exits` is called.
 
-        With `reserve` it has all its RAM from the start, in superpages, and takes no guest-page fault for it.
+        With `reserve` it has all its RAM from the start, in superpages, and takes no guest-page fault for it. `weight`, 1 to
+        HEAVIEST, is for schedulers that look at it.
 
         When the machine has no frames left for it, the VM comes stopped, with that reason. Raises ConfigError,
         ImageError, DeviceError.
@@ -129,6 +132,8 @@ class Hypervisor:
             raise ConfigError("a VM without a name: give it one")
         if any(vm.name == name for vm in self.vms):
             raise ConfigError(f"there is a VM {name!r} already: give this one another name")
+        if not 1 <= whole("weight", weight) <= HEAVIEST:
+            raise ConfigError(f"weight of {name}: {weight} is not from 1 to {HEAVIEST}")
         found = find_image(name if image is None else image)
         needed = max((s.end for s in found.segments), default=0) - BOARD.ram_base
         needed = (needed + PAGE - 1) // PAGE * PAGE
@@ -139,7 +144,7 @@ class Hypervisor:
             raise ConfigError(
                 f"memory of {name}: {show_size(size)} is more than the machine's {show_size(self.memory_size)}"
             )
-        vm = VM(self, len(self.vms) + 1, name, size, found, disk)
+        vm = VM(self, len(self.vms) + 1, name, size, found, disk, weight)
         self.vms.append(vm)
         self._trace.add_vm(vm.number, name)
         if self._current is not None:
@@ -424,7 +429,9 @@ class Hypervisor:
             paid = min(steps, vm.debt)
             vm.debt -= paid
             if paid < steps:
+                self._slice = steps
                 return vm, steps - paid
+            self.scheduler.ran(vm, steps)
 
     def _end_slice(self, vm: VM) -> None:
         """The current VM leaves the hart; a lone one too: it goes through the same with and without neighbours."""
@@ -432,6 +439,7 @@ class Hypervisor:
         self._take_off(vm)
 
     def _take_off(self, vm: VM) -> None:
+        self.scheduler.ran(vm, self._slice - max(0, self._slice_end - self.steps))
         self._drain(vm)
         vm.vcpu.leave()
         self._current = None

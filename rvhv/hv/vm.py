@@ -57,12 +57,14 @@ class VM:
         memory: int,
         image: Image,
         disk: DiskImage | str | os.PathLike[str] | None,
+        weight: int = 1,
     ) -> None:
         self.hv = hv
         self.hart = hv.hart
         self.number = number
         self.name = name
         self.memory_size = memory
+        self.weight = weight
         self.image = image
         self.stopped: GuestStopped | None = None
         self.debt = 0  # steps by which it exceeded its slices: taken off the next ones

@@ -10,7 +10,7 @@ import pytest
 
 from rvhv.cpu.state import SLOT
 from rvhv.errors import ConfigError
-from rvhv.hv import EXIT_COST, VM, Hypervisor, RoundRobin
+from rvhv.hv import EXIT_COST, VM, Hypervisor, RoundRobin, Weighted
 from rvhv.hv import registers as r
 from rvhv.hv.exits import WFI
 from tests.hv.fake_hart import FakeHart, Script, Trap
@@ -377,22 +377,63 @@ class TestWaiting:
         assert hv.vms[0].reason == "powered off"
 
 
-class Weighted:
+class ByName:
     """A scheduler of a user."""
 
     def __init__(self) -> None:
         self.turn = 0
+        self.told: list[tuple[str, int]] = []
 
     def pick(self, ready: Sequence[VM]) -> tuple[VM, int]:
         self.turn += 1
         vm = ready[self.turn % len(ready)]
         return vm, 3000 if vm.name == "b" else 1000
 
+    def ran(self, vm: VM, steps: int) -> None:
+        self.told.append((vm.name, steps))
+
 
 def test_a_scheduler_of_ones_own() -> None:
-    hv = host(spin(1_000_000), spin(1_000_000), scheduler=Weighted())
+    scheduler = ByName()
+    hv = host(spin(1_000_000), spin(1_000_000), scheduler=scheduler)
     hv.run(max_steps=400_000)
     assert [round(vm.cpu_share, 2) for vm in hv.vms] == [0.25, 0.75]
+    assert scheduler.told == [("b", 3000), ("a", 1000)] * 100
+
+
+def test_a_scheduler_is_told_what_a_slice_took() -> None:
+    """Exits are charged, and who gives way keeps the rest; what goes beyond the slice is paid in the next one."""
+    scheduler = ByName()
+    hv = host(chatty("a", 1000, 700), scheduler=scheduler)
+    hv.run(max_steps=20_000)
+    assert {steps for _, steps in scheduler.told} == {1000}
+    scheduler = ByName()
+    hv = host(sleeper("a", 1000, 100), scheduler=scheduler)
+    hv.run(max_steps=100)
+    assert hv.clock == "machine" and scheduler.told and all(0 < steps <= 1000 for _, steps in scheduler.told)
+
+
+def test_weights() -> None:
+    hv = host(*(spin(4_000_000) for _ in range(3)), scheduler=Weighted(1000))
+    for vm, weight in zip(hv.vms, (1, 2, 5), strict=True):
+        vm.weight = weight
+    hv.run(max_steps=800_000)
+    assert [round(vm.cpu_share, 2) for vm in hv.vms] == [0.12, 0.25, 0.62]
+
+
+def test_equal_weights_are_round_robin() -> None:
+    hashes = set()
+    for scheduler in (RoundRobin(SLICE), Weighted(SLICE)):
+        hv = host(spin(60_000), spin(90_000), spin(60_000), scheduler=scheduler)
+        hv.run()
+        hashes.add(hv.trace_hash())
+    assert len(hashes) == 1
+
+
+@pytest.mark.parametrize("weight", [0, -1, 1001])
+def test_weights_that_are_none(weight: int) -> None:
+    with pytest.raises(ConfigError, match="weight of a"):
+        Hypervisor("16M", hart=FakeHart).create("a", IMAGE, weight=weight)
 
 
 def test_a_scheduler_that_picks_nonsense() -> None:
