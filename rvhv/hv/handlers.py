@@ -11,6 +11,7 @@ from rvhv.hv.exits import WFI
 from rvhv.hv.registers import cause_text
 from rvhv.hv.sbi import GUEST_SBI
 from rvhv.hv.stopped import GuestStopped
+from rvhv.hv.trapped import refusal, trap_of
 
 if TYPE_CHECKING:
     from rvhv.hv.vm import VM
@@ -25,13 +26,14 @@ def ecall(vm: VM) -> None:
 
 def guest_page_fault(vm: VM) -> None:
     """RAM: give the page a frame and retry. Elsewhere: a device, or an access fault for the guest."""
-    gpa = mmio.faulting_gpa(vm)
+    trap = trap_of(vm)
+    gpa = mmio.faulting_gpa(trap)
     if not vm.ram.covers(gpa):
-        mmio.emulate(vm, gpa)
+        vm.mmio.emulate(trap)
         return
     if vm.gstage.frame(gpa) is not None:
         # ours never do this; a lab's may
-        raise GuestStopped(f"guest-page fault at gpa {gpa:#x} although its page is mapped: {mmio.refusal(vm)}")
+        raise GuestStopped(f"guest-page fault at gpa {gpa:#x} although its page is mapped: {refusal(vm, trap)}")
     vm.gstage.map(gpa)
 
 

@@ -23,6 +23,7 @@ from rvhv.hv.exits import VmExit
 from rvhv.hv.gstage import Fencer, GStage, Sv39x4
 from rvhv.hv.guests import find_image
 from rvhv.hv.handlers import HANDLERS, Handler, unexpected
+from rvhv.hv.mmio import Devices, Emulator, Guest, Mmio
 from rvhv.hv.scheduler import HEAVIEST, SLICE_STEPS, RoundRobin, Scheduler
 from rvhv.hv.setup import host_guests
 from rvhv.hv.sizes import PAGE, MemoryShort, memory_size, show_size, whole
@@ -51,9 +52,9 @@ class Hypervisor:
 
     `clock` "machine": guests see the machine's time; "vm": each sees its own, and cannot feel its neighbours.
     `scheduler` replaces round robin with slices of `slice_steps`; `gstage` makes a VM's G-stage from a Memory, a
-    FrameAllocator and its HFENCE.GVMA; `tier` is "interp", "jit" or "auto" (None: RVHV_TIER's, or auto); `hart` is for
-    tests, and has its own. With `check_fences`, `fences.reports` has the accesses that a missing fence leaves to chance
-    (then `hart` and `tier` do not count). Raises ConfigError.
+    FrameAllocator and its HFENCE.GVMA; `mmio` makes what emulates a VM's accesses to its devices; `tier` is "interp", "jit" or
+    "auto" (None: RVHV_TIER's, or auto); `hart` is for tests, and has its own. With `check_fences`, `fences.reports` has the
+    accesses that a missing fence leaves to chance (then `hart` and `tier` do not count). Raises ConfigError.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Hypervisor:
         seed: int = 0,
         scheduler: Scheduler | None = None,
         gstage: Callable[[Memory, FrameAllocator, Fencer], GStage] = Sv39x4,
+        mmio: Callable[[Guest, Devices], Emulator] = Mmio,
         hart: Callable[[Memory], Hart] | None = None,
         check_fences: bool = False,
         tier: str | None = None,
@@ -98,6 +100,7 @@ class Hypervisor:
         self._foreign = False  # code of the user runs: handlers and callbacks
         self._raised: BaseException | None = None  # by `on_console`, while an exit was handled
         self._make_gstage = gstage
+        self.make_mmio = mmio
         self._trace = Trace()
         self._handlers = dict(HANDLERS)
         self._current: VM | None = None

@@ -12,10 +12,12 @@ from rvhv.cpu.state import SLOT, Fence
 from rvhv.errors import ConfigError, ImageError
 from rvhv.hv.console import Console
 from rvhv.hv.gstage import PAGE, RIGHTS, Fencer, GStage, block
+from rvhv.hv.mmio import Emulator
 from rvhv.hv.ram import Metered, Ram
 from rvhv.hv.registers import cause_text
 from rvhv.hv.sbi import GUEST_SBI
 from rvhv.hv.stopped import GuestStopped
+from rvhv.hv.trapped import TrappedGuest
 from rvhv.hv.vcpu import VCPU
 from rvhv.machine.board import BLOCK_SLOT, BOARD, CONSOLE_SLOT, ENTROPY_SLOT
 from rvhv.machine.bus import Bus
@@ -48,6 +50,7 @@ class VM:
     gstage: GStage
     ram: Ram
     devices_memory: Metered
+    mmio: Emulator
 
     def __init__(
         self,
@@ -111,6 +114,7 @@ class VM:
         if self.disk is not None:
             self._attach(BLOCK_SLOT, Block(self.disk, serial=self.name))
         self._attach(ENTROPY_SLOT, Entropy(self.hv.seed, self.name))
+        self.mmio = self.hv.make_mmio(TrappedGuest(self), self.bus)
         self.vcpu.setup(reset, self.gstage.root, self.image.entry, BOARD.device_tree)
 
     def _attach(self, slot: int, device: Device) -> VirtioMmio:
