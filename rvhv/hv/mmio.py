@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableSequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple, Protocol
@@ -27,11 +27,16 @@ class Trap(NamedTuple):
     htinst: int
 
 
+class Registers(Protocol):
+    def __getitem__(self, number: int, /) -> int: ...
+    def __setitem__(self, number: int, value: int, /) -> None: ...
+
+
 class Guest(Protocol):
     """Who trapped, while it is on the hart."""
 
     @property
-    def x(self) -> MutableSequence[int]:
+    def x(self) -> Registers:
         """The integer registers by number. Writing x[0] is a mistake."""
 
     def fetch(self, gva: int) -> int | None:
