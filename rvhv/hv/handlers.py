@@ -9,7 +9,6 @@ from rvhv.hv import inject, mmio
 from rvhv.hv import registers as r
 from rvhv.hv.exits import WFI
 from rvhv.hv.registers import cause_text
-from rvhv.hv.sbi import GUEST_SBI
 from rvhv.hv.stopped import GuestStopped
 from rvhv.hv.trapped import refusal, trap_of
 
@@ -20,8 +19,7 @@ Handler = Callable[["VM"], None]
 
 
 def ecall(vm: VM) -> None:
-    GUEST_SBI.call(vm, vm.hart.state)
-    vm.vcpu.step_over(4)
+    vm.sbi.ecall(trap_of(vm))
 
 
 def guest_page_fault(vm: VM) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from rvhv.sbi.table import Registers
 
 MASK64 = (1 << 64) - 1
 FETCH_GUEST_PAGE, LOAD_GUEST_PAGE, STORE_GUEST_PAGE = 20, 21, 23  # scause of guest-page faults
@@ -25,11 +28,6 @@ class Trap(NamedTuple):
     stval: int
     htval: int
     htinst: int
-
-
-class Registers(Protocol):
-    def __getitem__(self, number: int, /) -> int: ...
-    def __setitem__(self, number: int, value: int, /) -> None: ...
 
 
 class Guest(Protocol):

@@ -1,7 +1,32 @@
-"""The SBI that a guest sees: what it is composed of, and how a VM answers it."""
+"""The SBI that a guest sees: what it is composed of, and how its calls are answered."""
 
 from __future__ import annotations
 
-from rvhv.sbi import Sbi, base, dbcn, legacy, srst, time
+from typing import TYPE_CHECKING, Any
+
+from rvhv.sbi import base, dbcn, legacy, srst, time
+from rvhv.sbi.table import Sbi
+
+if TYPE_CHECKING:
+    from rvhv.hv.mmio import Trap
 
 GUEST_SBI = Sbi([base.EXTENSION, time.EXTENSION, dbcn.EXTENSION, srst.EXTENSION, *legacy.CONSOLE])
+ECALL_LENGTH = 4
+MASK64 = (1 << 64) - 1
+
+
+class GuestSbi:
+    """Of one guest (`rvhv.hv.trapped.TrappedGuest`), which is what the functions of the extensions know as their caller."""
+
+    sbi = GUEST_SBI
+
+    def __init__(self, guest: Any) -> None:
+        self.guest = guest
+
+    def __getattr__(self, name: str) -> Any:
+        """RAM, console, timer and what else a function asks of its caller."""
+        return getattr(self.guest, name)
+
+    def ecall(self, trap: Trap) -> None:
+        self.sbi.call(self, self.guest.x)  # type: ignore[arg-type]  # the guest has what a Supervisor has
+        self.guest.resume((trap.sepc + ECALL_LENGTH) & MASK64)

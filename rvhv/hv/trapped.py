@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rvhv.hv import fetch, inject, mmio
 from rvhv.hv import registers as r
@@ -28,7 +28,7 @@ def refusal(vm: VM, trap: mmio.Trap) -> str:
 
 
 class TrappedGuest:
-    """`rvhv.hv.mmio.Guest` of a VM."""
+    """`rvhv.hv.mmio.Guest` of a VM, and who calls its SBI."""
 
     def __init__(self, vm: VM) -> None:
         self._vm = vm
@@ -39,6 +39,10 @@ class TrappedGuest:
 
     def resume(self, pc: int) -> None:
         self._vm.vcpu.resume(pc)
+
+    def __getattr__(self, name: str) -> Any:
+        """What an SBI call asks for, the VM has or does."""
+        return getattr(self._vm, name)
 
     def inject(self, cause: int, tval: int) -> None:
         inject.exception(self._vm.hart, cause, tval)

@@ -61,6 +61,13 @@ class Supervisor(Protocol):
         """End its machine. May raise instead of returning."""
 
 
+class Registers(Protocol):
+    """Integer registers by number."""
+
+    def __getitem__(self, number: int, /) -> int: ...
+    def __setitem__(self, number: int, value: int, /) -> None: ...
+
+
 SbiRet = tuple[int, "int | None"]  # a0 and a1 (None: a1 is left alone)
 Function = Callable[[Any, int, int, int], SbiRet]  # the caller, a0, a1, a2
 
@@ -97,8 +104,11 @@ class Sbi:
     def __contains__(self, eid: int) -> bool:
         return eid in self.extensions
 
-    def call(self, caller: Supervisor, state: memoryview[int]) -> None:
-        """Serve the ecall that trapped: arguments in a0.., FID in a6, EID in a7; error in a0, value in a1."""
+    def call(self, caller: Supervisor, state: Registers) -> None:
+        """Serve the ecall that trapped: arguments in a0.., FID in a6, EID in a7; error in a0, value in a1.
+
+        `state` may be a hart's, which begins with them.
+        """
         eid = state[A7]
         function = None
         if (extension := self.extensions.get(eid)) is not None:
