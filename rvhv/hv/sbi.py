@@ -28,5 +28,5 @@ class GuestSbi:
         return getattr(self.guest, name)
 
     def ecall(self, trap: Trap) -> None:
-        self.sbi.call(self, self.guest.x)  # type: ignore[arg-type]  # the guest has what a Supervisor has
+        self.sbi.call(self, self.guest.x)
         self.guest.resume((trap.sepc + ECALL_LENGTH) & MASK64)

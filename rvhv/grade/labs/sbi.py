@@ -120,8 +120,8 @@ class Calls:
         code = assembler.program("nop", CODE)
         image = Image("calls", CODE, (Segment(CODE, code, len(code)),))
         self.vm = self.hv.create("vm1", image, memory=MEMORY, reserve=True)
-        self.hv.on_console = lambda vm, data: self.printed.extend(data)
         self.printed = bytearray()
+        self.hv.on_console = lambda vm, data: self.printed.extend(data)
         self.hv.run(1)  # the VM is on the hart now
         self.pc = CODE + 2 * self.rng.randrange(1 << 16)
         self.vm.ram.write(self.pc, assembler.program("ecall", self.pc))
