@@ -29,7 +29,7 @@ else:
 ROOT = str(Path(rvhv.__file__).resolve().parents[1])
 START = f"import sys; sys.path.insert(0, {ROOT!r}); from rvhv.grade.inside.part import main; main()"
 TURN = 0.1  # seconds between two looks at a process that does not answer
-STILL_TURNS = 30  # turns in a row asleep, without any CPU time: it waits for something that never comes
+STILL_TURNS = 20  # turns in a row asleep, without any CPU time: it waits for something that never comes
 BLIND_TURNS = 600  # the same where the system does not tell who sleeps
 TELLS_STATE = sys.platform == "linux"
 CHUNK = 1 << 16

@@ -18,7 +18,7 @@ from rvhv.grade.part import Part
 from rvhv.machine.image import Image
 
 TIMES_THE_REFERENCE = 100
-MOST_ENDLESS = 2  # checks that a part does not come back from; the others are not tried then
+MOST_ENDLESS = 4  # checks that a part does not come back from; the others are not tried then
 
 
 @dataclass

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from rvhv.grade.judge import Judge
-from rvhv.grade.lab import DEFAULT_SEED, Lab, labs
+from rvhv.grade.lab import DEFAULT_SEED, Lab, find_lab, labs
+
+SOLUTIONS = Path(__file__).parent / "solutions"  # one a lab, written from its handout alone
 
 pytestmark = pytest.mark.usefixtures("compiled")
 every_lab = pytest.mark.parametrize("lab", labs(), ids=lambda lab: lab.name)
@@ -17,6 +21,13 @@ def test_the_reference_has_all_points(lab: Lab, seed: str) -> None:
     files, made = lab.solution()
     lost = [f"{r.check.name}: {r.expected}; {r.happened}" for r in Judge(lab, seed).results(files, made) if not r.passed]
     assert lost == []
+
+
+@pytest.mark.parametrize("solution", sorted(SOLUTIONS.glob("[a-z]*.py")), ids=lambda path: path.stem)
+def test_another_right_solution_has_all_points(solution: Path) -> None:
+    lab = find_lab(solution.stem)
+    grade = Judge(lab, DEFAULT_SEED).grade({f"{lab.main}.py": solution.read_text("utf-8")})
+    assert [f"{r.check.name}: {r.expected}; {r.happened}" for r in grade.results if not r.passed] == []
 
 
 @every_lab
