@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rvhv.hv import inject, mmio
+from rvhv.hv import mmio
 from rvhv.hv import registers as r
 from rvhv.hv.exits import WFI
 from rvhv.hv.registers import cause_text
@@ -42,7 +42,7 @@ def virtual_instruction(vm: VM) -> None:
         vm.vcpu.step_over(4)
         vm.vcpu.wait()
     else:
-        inject.illegal_instruction(vm.hart)
+        vm.vcpu.interrupts.exception(r.ILLEGAL, state[r.STVAL])  # stval holds its bits
 
 
 def unexpected(vm: VM) -> None:

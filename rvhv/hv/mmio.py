@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from rvhv.sbi.table import Registers
+    from rvhv.sbi.table import Words
 
 MASK64 = (1 << 64) - 1
 FETCH_GUEST_PAGE, LOAD_GUEST_PAGE, STORE_GUEST_PAGE = 20, 21, 23  # scause of guest-page faults
@@ -34,7 +34,7 @@ class Guest(Protocol):
     """Who trapped, while it is on the hart."""
 
     @property
-    def x(self) -> Registers:
+    def x(self) -> Words:
         """The integer registers by number. Writing x[0] is a mistake."""
 
     def fetch(self, gva: int) -> int | None:

@@ -26,15 +26,15 @@ TRAP_STEPS = SLOT["trap_steps"]
 TRAPS_IN_A_ROW = SLOT["traps_in_a_row"]
 TRACE_VM = SLOT["trace_vm"]
 HS_HOOK = SLOT["hs_hook"]
-PC, V = SLOT["pc"], SLOT["v"]
+PC, PRV, V = SLOT["pc"], SLOT["prv"], SLOT["v"]
 SEPC, SCAUSE, STVAL = SLOT["sepc"], SLOT["scause"], SLOT["stval"]
 HTVAL, HTINST, HSTATUS, HVIP, HTIMEDELTA = (SLOT[n] for n in ("htval", "htinst", "hstatus", "hvip", "htimedelta"))
-VSSTATUS, VSTVEC, VSATP, VSTIMECMP, VSCAUSE = (SLOT[n] for n in ("vsstatus", "vstvec", "vsatp", "vstimecmp", "vscause"))
+VSTVEC, VSTIMECMP, VSCAUSE = (SLOT[n] for n in ("vstvec", "vstimecmp", "vscause"))
 X0 = SLOT["x0"]
 A0, A1, A2, A6, A7 = (SLOT[f"x{n}"] for n in (10, 11, 12, 16, 17))
 
 SIE, SPIE, SPP = (field("vsstatus", n) for n in ("SIE", "SPIE", "SPP"))  # the same bits in sstatus
-SPV, SPVP, VTW = (field("hstatus", n) for n in ("SPV", "SPVP", "VTW"))
+SPV, SPVP, VTW, GVA = (field("hstatus", n) for n in ("SPV", "SPVP", "VTW", "GVA"))
 
 INTERRUPT = 1 << 63  # of scause
 ECALL_VS = cause("ecall_vs")

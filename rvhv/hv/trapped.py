@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rvhv.hv import fetch, inject, mmio
+from rvhv.hv import fetch, mmio
 from rvhv.hv import registers as r
 
 if TYPE_CHECKING:
@@ -45,4 +45,4 @@ class TrappedGuest:
         return getattr(self._vm, name)
 
     def inject(self, cause: int, tval: int) -> None:
-        inject.exception(self._vm.hart, cause, tval)
+        self._vm.vcpu.interrupts.exception(cause, tval)

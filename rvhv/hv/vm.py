@@ -79,7 +79,7 @@ class VM:
         slots = (CONSOLE_SLOT, ENTROPY_SLOT) if disk is None else (CONSOLE_SLOT, BLOCK_SLOT, ENTROPY_SLOT)
         self._device_tree = guest_device_tree(name=name, ram_size=memory, virtio_slots=slots, seed=hv.seed)
         self._check_device_tree()
-        self.vcpu = VCPU(hv.hart, number, hv.clock)
+        self.vcpu = VCPU(hv.worlds, hv.make_interrupts, number, hv.clock)
         self.console = Console(self._printed)
         self.bus = Bus()
         self.plic = Plic(self._on_plic_output)
@@ -152,7 +152,7 @@ class VM:
 
     def _on_plic_output(self, context: int, level: bool) -> None:
         if context == S_CONTEXT:
-            self.vcpu.set_external(level)
+            self.vcpu.interrupts.set_external(level)
 
     def _on_broken(self, sentence: str) -> None:
         self._warnings += 1
@@ -185,8 +185,7 @@ class VM:
     # what it asks the SBI for
 
     def set_timer(self, stime_value: int) -> None:
-        # VSTIP is the comparison itself, so a time in the future also clears it (norm:hip_vstip_clear)
-        self.hart.write_csr("vstimecmp", stime_value)
+        self.vcpu.interrupts.set_timer(stime_value)
 
     def power_off(self, how: str, failed: bool, reboot: bool) -> None:
         raise GuestStopped(how, failed=failed)

@@ -61,8 +61,8 @@ class Supervisor(Protocol):
         """End its machine. May raise instead of returning."""
 
 
-class Registers(Protocol):
-    """Integer registers by number."""
+class Words(Protocol):
+    """Registers by number, 64 bits each."""
 
     def __getitem__(self, number: int, /) -> int: ...
     def __setitem__(self, number: int, value: int, /) -> None: ...
@@ -104,7 +104,7 @@ class Sbi:
     def __contains__(self, eid: int) -> bool:
         return eid in self.extensions
 
-    def call(self, caller: Supervisor, state: Registers) -> None:
+    def call(self, caller: Supervisor, state: Words) -> None:
         """Serve the ecall that trapped: arguments in a0.., FID in a6, EID in a7; error in a0, value in a1.
 
         `state` may be a hart's, which begins with them.
