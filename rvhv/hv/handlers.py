@@ -19,7 +19,7 @@ Handler = Callable[["VM"], None]
 
 
 def ecall(vm: VM) -> None:
-    vm.sbi.ecall(trap_of(vm))
+    vm.sbi.ecall(vm.hart.state[r.SEPC])
 
 
 def guest_page_fault(vm: VM) -> None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rvhv.sbi import base, dbcn, legacy, srst, time
 from rvhv.sbi.table import Sbi
-
-if TYPE_CHECKING:
-    from rvhv.hv.mmio import Trap
 
 GUEST_SBI = Sbi([base.EXTENSION, time.EXTENSION, dbcn.EXTENSION, srst.EXTENSION, *legacy.CONSOLE])
 ECALL_LENGTH = 4
@@ -27,6 +24,7 @@ class GuestSbi:
         """RAM, console, timer and what else a function asks of its caller."""
         return getattr(self.guest, name)
 
-    def ecall(self, trap: Trap) -> None:
+    def ecall(self, pc: int) -> None:
+        """Answer the call that was made at `pc`."""
         self.sbi.call(self, self.guest.x)
-        self.guest.resume((trap.sepc + ECALL_LENGTH) & MASK64)
+        self.guest.resume((pc + ECALL_LENGTH) & MASK64)

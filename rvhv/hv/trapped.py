@@ -32,13 +32,11 @@ class TrappedGuest:
 
     def __init__(self, vm: VM) -> None:
         self._vm = vm
+        self.resume = vm.vcpu.resume
         self.x = vm.hart.state[r.X0 : r.X0 + 32]
 
     def fetch(self, gva: int) -> int | None:
         return fetch.half(self._vm, gva)
-
-    def resume(self, pc: int) -> None:
-        self._vm.vcpu.resume(pc)
 
     def __getattr__(self, name: str) -> Any:
         """What an SBI call asks for, the VM has or does."""

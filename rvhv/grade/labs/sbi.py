@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 from rvhv.core.registry import ISA
@@ -10,7 +9,6 @@ from rvhv.grade.check import AnyPart, Bench, Checks, Lost
 from rvhv.grade.part import Offered, attribute, data, items, method, u64, whole
 from rvhv.hv import VM, Hypervisor, SbiExit
 from rvhv.hv import registers as r
-from rvhv.hv.trapped import trap_of
 from rvhv.isa.render.asm import Assembler
 from rvhv.machine.board import BOARD
 from rvhv.machine.image import Image, Segment
@@ -88,7 +86,7 @@ class Caller:
 
     def ecall(self) -> None:
         self.resumed, self.off = [], None
-        self.part.call("ecall", SimpleNamespace(**trap_of(self.vm)._asdict()))
+        self.part.call("ecall", self.vm.hart.state[r.SEPC])
 
     def _covered(self, gpa: int, n: int) -> None:
         if not self.vm.ram.covers(gpa, n):

@@ -8,7 +8,7 @@ ALL = "base probe unknown write read ranges reset hosts-guests"
 CHECK = "    if base_addr_hi or not caller.ram.covers(base_addr_lo, num_bytes):\n        return ERR_INVALID_PARAM, 0\n"
 WRITE, READ = CHECK + "    n = min(", CHECK + "    data = caller.console"
 PARTIAL = "    n = min(num_bytes, MOST_BYTES)\n"
-RESUME = "self.guest.resume((trap.sepc + ECALL_LENGTH) & MASK64)"
+RESUME = "self.guest.resume((pc + ECALL_LENGTH) & MASK64)"
 
 MUTANTS = [
     mutant("the version's halves at bit 16", ("3 << 24 | 0", "3 << 16 | 0"), loses="base hosts-guests", says="0x3000000"),
@@ -150,7 +150,7 @@ MUTANTS = [
     ),
     mutant(
         "the guest calls again and again",
-        (RESUME, "self.guest.resume(trap.sepc)"),
+        (RESUME, "self.guest.resume(pc)"),
         loses="registers hosts-guests",
         says="behind the ecall",
     ),

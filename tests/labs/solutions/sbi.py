@@ -15,7 +15,7 @@ class Sbi:
         self.guest = guest
         self.extensions = {BASE: self.base, TIME: self.time, DBCN: self.dbcn, SRST: self.srst}
 
-    def ecall(self, trap):
+    def ecall(self, pc):
         x = self.guest.x
         function = self.extensions.get(x[A7])
         if function is None:
@@ -24,7 +24,7 @@ class Sbi:
             error, value = function(x[A6], x[A0], x[A1], x[A2])
         x[A0] = error % 2**64
         x[A1] = value
-        self.guest.resume(trap.sepc + 4)
+        self.guest.resume(pc + 4)
 
     def base(self, fid, a0, a1, a2):
         values = {0: 3 << 24, 1: 0x72766876, 2: 1, 3: int(a0 in self.extensions), 4: 0, 5: 0, 6: 0}

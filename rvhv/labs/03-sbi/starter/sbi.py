@@ -3,8 +3,6 @@
 Fill in what raises `NotImplementedError`, from top to bottom; `rvhv lab check` says how far you are. You may add methods,
 functions and files of your own. What you are given:
 
-  trap.sepc                        the address of the ecall
-
   guest.x[n], guest.x[n] = value   the guest's integer registers; values are from 0 to 2**64 - 1
   guest.resume(pc)                 the guest goes on at pc
   guest.set_timer(time)            its timer interrupt comes at this time
@@ -34,8 +32,11 @@ class Sbi:
         self.guest = guest
         self.extensions = {BASE: self.base, TIME: self.time, DBCN: self.dbcn, SRST: self.srst}
 
-    def ecall(self, trap):
-        """The guest made a call: EID in a7, FID in a6, arguments from a0 on. Answer in a0 and a1, and let it go on."""
+    def ecall(self, pc):
+        """The guest made a call, with the ecall at pc: EID in a7, FID in a6, arguments from a0 on.
+
+        Answer in a0 and a1, and let it go on.
+        """
         raise NotImplementedError("ecall: find the extension, ask it, give the answer, resume (handout, step 1)")
 
     # Each extension gets FID, a0, a1 and a2, and returns (error, value).
