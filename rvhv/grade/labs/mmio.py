@@ -11,6 +11,7 @@ from rvhv.core.registry import ISA
 from rvhv.cpu import pte as p
 from rvhv.grade.check import AnyPart, Bench, Checks, Lost
 from rvhv.grade.part import Offered, items, method, u64, whole
+from rvhv.hart import Hart
 from rvhv.hv import VM, Hypervisor
 from rvhv.hv import registers as r
 from rvhv.hv.mmio import ACCESS_FAULT, Devices, Emulator, Guest, Mmio, Trap
@@ -182,16 +183,17 @@ class Line:
 
 
 class Watched:
-    """The part in a hypervisor."""
+    """The part in a hypervisor. `silent`: a hart that is never to write htinst, as the specification allows."""
 
-    def __init__(self, part: AnyPart, guest: Guest, devices: Devices, *, htinst: bool = True) -> None:
-        self.part, self.htinst = part, htinst
+    def __init__(self, part: AnyPart, guest: Guest, devices: Devices, silent: Hart | None = None) -> None:
+        self.part, self.silent = part, silent
         self.line = Line(guest, devices)
         self.trap: Trap | None = None
         part.make(*self.line.offer(part))
 
     def emulate(self, trap: Trap) -> None:
-        if not self.htinst:  # on a hart that never writes it, as the specification allows
+        if self.silent is not None:
+            self.silent.write_csr("htinst", 0)
             trap = trap._replace(htinst=0)
         self.trap = trap
         self.line.forget()
@@ -208,7 +210,7 @@ class Machine:
         self.rng = bench.rng
 
         def make(guest: Guest, devices: Devices) -> Emulator:
-            self.watched = Watched(bench.part, guest, devices, htinst=htinst)
+            self.watched = Watched(bench.part, guest, devices, None if htinst else self.hv.hart)
             return self.watched
 
         bench.target = self.hv = Hypervisor("16M", mmio=make, tier="interp")
