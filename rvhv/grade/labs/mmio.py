@@ -502,16 +502,17 @@ def must_be_alike(what: str, ours: Hypervisor, theirs: Hypervisor) -> None:
 
 
 def program(rng: random.Random) -> bytes:
-    """Fills and empties the FIFO with loads and stores of all kinds, and powers off."""
+    """Fills and empties the FIFO with loads and stores of all kinds, adds up what it sees in x31, and powers off."""
     names = [*LOADS, *STORES, "c.lw", "c.ld", "c.sw", "c.sd"]
     lines = [f"li x{n}, {rng.getrandbits(63)}" for n in range(5, 32) if n != 9]
-    lines.append(f"li x9, {DEVICE}")
+    lines += [f"li x9, {DEVICE}", "li x8, -1"]
+    for name in rng.sample(LOADS, len(LOADS)):
+        lines += [f"sd x8, {FIFO_DATA}(x9)", f"{name} x10, {FIFO_DATA}(x9)", "add x31, x31, x10"]
     for name in rng.choices(names, k=60):
         register = rng.choice([8, *range(10, 16)])
         lines.append(f"{name} x{register}, {FIFO_DATA}(x9)")
+        lines.append(f"add x31, x31, x{register}")
         if rng.random() < 0.2:
-            lines.append(f"lw x{rng.randrange(16, 32)}, {FIFO_STATUS}(x9)")
-        if rng.random() < 0.3:
-            lines.append(f"add x{rng.randrange(16, 32)}, x{register}, x{rng.randrange(10, 32)}")
+            lines += [f"lw x16, {FIFO_STATUS}(x9)", "add x31, x31, x16"]
     lines += ["li a7, 0x53525354", "li a6, 0", "li a0, 0", "li a1, 0", "ecall"]
     return Assembler(ISA).program("\n".join(lines), CODE)
