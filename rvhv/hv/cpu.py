@@ -8,18 +8,11 @@ from rvhv.cpu.csrs import VSEIP, VSSIP, VSTIP
 from rvhv.cpu.state import SLOT
 from rvhv.hart import Hart
 from rvhv.hv.registers import field
+from rvhv.sbi.table import Words
 
 REGISTERS = 32
 # hie, hip and hvip have the same fields; the manual ends their names in E and P
 INTERRUPTS = {"VSSI": VSSIP, "VSTI": VSTIP, "VSEI": VSEIP}
-
-
-class Words(Protocol):
-    """Registers by number, 64 bits each."""
-
-    def __getitem__(self, n: int, /) -> int: ...
-
-    def __setitem__(self, n: int, value: int, /) -> None: ...
 
 
 class Registers(Protocol):

@@ -25,6 +25,7 @@ from rvhv.hv.gstage import Fencer, GStage, Sv39x4
 from rvhv.hv.guests import find_image
 from rvhv.hv.handlers import HANDLERS, Handler, unexpected
 from rvhv.hv.interrupts import Interrupts, VirtualInterrupts
+from rvhv.hv.mmio import Devices, Emulator, Guest, Mmio
 from rvhv.hv.sbi import GUEST_SBI
 from rvhv.hv.scheduler import HEAVIEST, SLICE_STEPS, RoundRobin, Scheduler
 from rvhv.hv.setup import host_guests
@@ -57,8 +58,8 @@ class Hypervisor:
     `clock` "machine": guests see the machine's time; "vm": each sees its own, and cannot feel its neighbours.
     `scheduler` replaces round robin with slices of `slice_steps`; `gstage` makes a VM's G-stage from a Memory, a
     FrameAllocator and its HFENCE.GVMA; `world` makes what enters and switches guests from the hart's registers (None: see
-    `World`), `interrupts` what gives a VM its interrupts and exceptions; `tier` is "interp", "jit" or "auto" (None:
-    RVHV_TIER's, or auto); `hart` is for tests, and has its own.
+    `World`), `interrupts` what gives a VM its interrupts and exceptions, `mmio` what emulates its accesses to devices; `tier` is
+    "interp", "jit" or "auto" (None: RVHV_TIER's, or auto); `hart` is for tests, and has its own.
     With `check_fences`, `fences.reports` has the accesses that a missing fence leaves to chance
     (then `hart` and `tier` do not count). Raises ConfigError.
     """
@@ -79,6 +80,7 @@ class Hypervisor:
         gstage: Callable[[Memory, FrameAllocator, Fencer], GStage] = Sv39x4,
         world: Callable[[Registers], WorldSwitch] | None = None,
         interrupts: Callable[[Registers], VirtualInterrupts] = Interrupts,
+        mmio: Callable[[Guest, Devices], Emulator] = Mmio,
         hart: Callable[[Memory], Hart] | None = None,
         check_fences: bool = False,
         tier: str | None = None,
@@ -120,6 +122,7 @@ class Hypervisor:
         self._handled: VmExit | None = None  # what `on_exit` is about to see
         self._make_gstage = gstage
         self.make_interrupts = interrupts
+        self.make_mmio = mmio
         self._trace = Trace()
         self._handlers = dict(HANDLERS)
         self._current: VM | None = None

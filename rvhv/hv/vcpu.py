@@ -188,9 +188,12 @@ class VCPU:
 
     def step_over(self, length: int) -> None:
         """The instruction at sepc, `length` bytes long, was emulated: the next `sret` goes behind it."""
-        state = self.hart.state
-        self.hart.write_csr("sepc", (state[r.SEPC] + length) & MASK64)
-        state[r.TRAPS_IN_A_ROW] = 0  # the guest gets on: no trap loop
+        self.resume((self.hart.state[r.SEPC] + length) & MASK64)
+
+    def resume(self, pc: int) -> None:
+        """The next `sret` goes there."""
+        self.hart.write_csr("sepc", pc)
+        self.hart.state[r.TRAPS_IN_A_ROW] = 0  # the guest gets on: no trap loop
 
     # waiting
 

@@ -14,10 +14,12 @@ from rvhv.errors import ConfigError, ImageError
 from rvhv.hv import registers as r
 from rvhv.hv.console import Console
 from rvhv.hv.gstage import PAGE, RIGHTS, Fencer, GStage, block
+from rvhv.hv.mmio import Emulator
 from rvhv.hv.ram import Metered, Ram
 from rvhv.hv.registers import cause_text
-from rvhv.hv.sbi import GUEST_SBI
+from rvhv.hv.sbi import GuestSbi
 from rvhv.hv.stopped import GuestStopped
+from rvhv.hv.trapped import TrappedGuest
 from rvhv.hv.vcpu import VCPU
 from rvhv.machine.board import BLOCK_SLOT, BOARD, CONSOLE_SLOT, ENTROPY_SLOT
 from rvhv.machine.bus import Bus
@@ -26,7 +28,7 @@ from rvhv.machine.fdt import guest_device_tree
 from rvhv.machine.image import Image, check_fits
 from rvhv.machine.memory import FrameAllocator, Memory
 from rvhv.machine.plic import Plic
-from rvhv.sbi import Sbi, rfence
+from rvhv.sbi import rfence
 from rvhv.virtio.block import Block
 from rvhv.virtio.console import Console as VirtioConsole
 from rvhv.virtio.device import Device
@@ -50,6 +52,8 @@ class VM:
     gstage: GStage
     ram: Ram
     devices_memory: Metered
+    sbi: GuestSbi
+    mmio: Emulator
 
     def __init__(
         self,
@@ -113,6 +117,9 @@ class VM:
         if self.disk is not None:
             self._attach(BLOCK_SLOT, Block(self.disk, serial=self.name))
         self._attach(ENTROPY_SLOT, Entropy(self.hv.seed, self.name))
+        guest = TrappedGuest(self)
+        self.sbi = GuestSbi(guest)
+        self.mmio = self.hv.make_mmio(guest, self.bus)
         self.vcpu.setup(reset, self.gstage.root, self.image.entry, BOARD.device_tree)
 
     def _attach(self, slot: int, device: Device) -> VirtioMmio:
@@ -188,10 +195,6 @@ class VM:
             raise ConfigError(f"{size:#x} bytes at {gpa:#x} are not whole pages of the RAM of {self.name}")
 
     # what it asks the SBI for
-
-    @property
-    def sbi(self) -> Sbi:
-        return GUEST_SBI
 
     def set_timer(self, stime_value: int) -> None:
         self.vcpu.interrupts.set_timer(stime_value)
