@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[A-Za-z_][\w-]*")
 START, END = "start", "end"
+SOURCES = ("irq", "plic", "interrupt")
 
 
 @command(
@@ -80,6 +81,31 @@ def reverse_next(session: Session, arguments: Arguments) -> View:
 def reverse_continue(session: Session, arguments: Arguments) -> View:
     arguments.done()
     return session.arrived(session.reverse_continue())
+
+
+@command(
+    "who",
+    "back",
+    "go back to who wrote an address last, who changed a CSR, or who claimed an interrupt",
+    "who ADDRESS | CSR[.FIELD] | irq SOURCE [length=BYTES] [vm=NAME]",
+    ("who counter", "the last store to eight bytes at a symbol; again: the one before"),
+    ("who h:0x80011078", "to a page table entry that why named; g: is guest physical, h: host physical"),
+    ("who u32[sp + 8]", "to four bytes on the stack"),
+    ("who vsstatus.SIE", "the last change of a CSR of the guest, or of a field of one"),
+    ("who irq 3", "the last claim of source 3 of the PLIC, and what its handler did then"),
+    kinds=("expression",),
+    repeats="same",
+    details="Stores are found before they are done, changes of CSRs and claims after. What a device or the hypervisor wrote is "
+    "no store of a guest. Breakpoints do not count here.",
+)
+def who(session: Session, arguments: Arguments) -> View:
+    from rvhv.debug.who import claimed, wrote
+
+    text = arguments.some("ADDRESS or CSR")
+    word, _, which = text.partition(" ")
+    if word in SOURCES:
+        return claimed(session, Arguments(which.strip(), "", arguments.usage).word("SOURCE"))
+    return wrote(session, text)
 
 
 @command(
