@@ -39,7 +39,7 @@ class Frames:
     kinds: str
     owners: tuple[int, ...]
     gpas: dict[int, int]  # of pages of VMs
-    flags: tuple[int, ...]
+    flags: dict[int, int]  # of pages that have any
     names: dict[int, str]
     width: int
     most_lines: int
@@ -48,7 +48,8 @@ class Frames:
     def of(cls, target: Target, dirty: Collection[int] = (), width: int = WIDTH, most_lines: int = MOST_LINES) -> Frames:
         memory = target.memory
         count = memory.size // PAGE
-        flags = tuple(memory.frames.view[FRAME_FLAGS : count * FRAME_WORDS : FRAME_WORDS])
+        words = np.frombuffer(memory.frames.view, np.uint64, count * FRAME_WORDS)[FRAME_FLAGS::FRAME_WORDS]
+        flags = {int(at): int(words[at]) for at in np.flatnonzero(words)}
         owners, gpas = [0] * count, {}
         tables: set[int] = set()
         for context in target.contexts:
@@ -66,14 +67,13 @@ class Frames:
         kinds = [FREE] * count
         for at in _filled(memory) if target.hv is None else (at for at, owner in enumerate(owners) if owner):
             kinds[at] = DATA
-        marked = [(at, flag) for at, flag in enumerate(flags) if flag]
-        for at, flag in marked:
+        for at, flag in flags.items():
             if flag & FLAG_CODE:
                 kinds[at] = CODE
         for spa in dirty:
             if 0 <= (at := (spa - memory.base) // PAGE) < count:
                 kinds[at] = DIRTY
-        for at, flag in marked:
+        for at, flag in flags.items():
             if flag & (FLAG_TABLE | FLAG_LEAF_TABLE):
                 kinds[at] = TABLE
             elif flag & FLAG_WATCH:
@@ -97,7 +97,7 @@ class Frames:
         """What one page is used for."""
         at = (spa - self.base) // PAGE
         number, gpa = self.owners[at], self.gpas.get(at)
-        flags = tuple(name for bit, name in FLAGS.items() if self.flags[at] & bit)
+        flags = tuple(name for bit, name in FLAGS.items() if self.flags.get(at, 0) & bit)
         if not number:
             use = "free" if self.kinds[at] == FREE else "memory of the machine"
             return Owner(spa, use, None, 0, None, flags)
