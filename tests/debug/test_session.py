@@ -184,13 +184,13 @@ def test_reverse_step(copies: int) -> None:
             seen.append((session.context.steps, session.context.pc, session.context.x[10]))
             said(session, "stepi")
         for steps, pc, a0 in reversed(seen):
-            said(session, "reverse-step")
+            said(session, "reverse-stepi")
             assert session.context.name == "guest0"
             assert (session.context.steps, session.context.pc, session.context.x[10]) == (steps, pc, a0)
-        said(session, "reverse-step 20")
+        said(session, "reverse-stepi 20")
         assert session.context.steps == seen[0][0] - 20
         with pytest.raises(DebugError, match="does not go back so far"):
-            session.command("reverse-step 100000")
+            session.command("reverse-stepi 100000")
         assert session.context.steps == seen[0][0] - 20, "it stays"
 
 
@@ -206,7 +206,7 @@ def test_reverse_next_passes_over_calls() -> None:
             said(session, "nexti")
             pcs.append(session.context.pc)
         for pc in reversed(pcs[:-1]):
-            said(session, "reverse-next")
+            said(session, "reverse-nexti")
             assert session.context.pc == pc
 
 
@@ -246,7 +246,7 @@ def test_an_interrupted_search_ends_where_it_began() -> None:
         said(session, "run 300000")
         here = session.context.pc, session.target.steps
         said(session, "watch h:0x80000000")
-        for command in ("reverse-continue", "reverse-step 10", "reverse-next 10"):
+        for command in ("reverse-continue", "reverse-stepi 10", "reverse-nexti 10", "reverse-step 10"):
             session.interrupt()
             assert "interrupted" in said(session, command)
             assert (session.context.pc, session.target.steps) == here
