@@ -139,8 +139,10 @@ def _latest(trace: list[Executed], end: int, behind: Executed, *, called: bool) 
     for i in range(end - 1, -1, -1):
         one = trace[i]
         distance = behind.pc - one.pc
-        if one.sp == behind.sp and one.mode == behind.mode and distance in (
-            (length_of(one.word),) if called else (0, length_of(one.word))
+        if (
+            one.sp == behind.sp
+            and one.mode == behind.mode
+            and distance in ((length_of(one.word),) if called else (0, length_of(one.word)))
         ):
             return i
     return None
