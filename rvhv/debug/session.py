@@ -87,7 +87,8 @@ class Session:
         from rvhv.debug.stepping import Stepper
 
         if not self.context.alive:
-            raise DebugError(f"{self.context.name} is no more: {self.context.status}")
+            back = "; back and goto lead to before that" if self.target.history is not None else ""
+            raise DebugError(f"{self.context.name} is no more: {self.context.status}{back}")
         self._look_back()
         return self.arrived(self._came(step(Stepper(self.breakpoints), self.context)))
 

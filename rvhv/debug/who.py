@@ -113,7 +113,7 @@ def wrote(session: Session, text: str) -> Culprit | Nobody:
         said = _storing(context, aim, access, where)
         left = _left(context, aim, access) if access is not None and alive and aim.space != "v" else None
         if left is not None and last is not None and left != last:
-            notes = ("What is there now is something else: the hypervisor or a device wrote it later.",)
+            notes = ("What is there now is something else: a device, the hypervisor or `set` wrote it later.",)
     return Culprit(_arrival(session, context, said), backtrace(context, FRAMES), notes)
 
 

@@ -9,6 +9,7 @@ import pytest
 from rvhv import Hypervisor
 from rvhv.core.registry import ISA
 from rvhv.debug import Session
+from rvhv.debug.look.places import source
 from rvhv.debug.view import plain
 from rvhv.errors import ConfigError, DebugError, RvhvError
 from rvhv.isa.render.asm import Assembler
@@ -309,3 +310,18 @@ def test_find_and_page(session: Session) -> None:
     assert "0x" in said(session, 'find g:0x80200000, 64K, "counting primes"')
     assert "tasks" in said(session, "page pc")
     assert "run_next" in said(session, "symbols run_n") and "_start" in said(session, "symbols 0x80200004")
+
+
+def test_a_file_is_listed_by_a_part_of_its_path() -> None:
+    with hosted("tasks") as session:
+        assert "tasks/main.c" in said(session, "list main.c:83")
+        with pytest.raises(DebugError, match="nothere.c is not here"):
+            session.command("list nothere.c:1")
+
+
+def test_lines_that_the_linker_left_out_are_nowhere() -> None:
+    """They are at address 0 in the line table, where a NULL pointer leads."""
+    with hosted("tasks") as session:
+        assert source(session.context, 0) == ""
+        with pytest.raises(DebugError, match=r"virtio_blk\.c"):
+            session.command("break virtio_blk.c:102")
