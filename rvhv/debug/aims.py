@@ -19,7 +19,7 @@ from rvhv.isa.effects import Amo, Load, LoadReserved, Store, StoreConditional
 from rvhv.isa.expr import MASK64, evaluate
 from rvhv.sbi import LEGACY_END
 
-A6, A7, HTVAL = SLOT["x16"], SLOT["x17"], SLOT["htval"]
+A6, A7, HTVAL, FLOATS = SLOT["x16"], SLOT["x17"], SLOT["htval"], SLOT["f0"]
 SPACES = {"v": Space.VIRTUAL, "g": Space.GUEST_PHYSICAL, "h": Space.HOST_PHYSICAL}
 KINDS: dict[type, Access] = {
     Load: Access.READ,
@@ -235,11 +235,12 @@ class NotifyAim(Aim):
 
 @dataclass(frozen=True)
 class Accessed:
-    """What an instruction that stopped is about to do to memory, by virtual address."""
+    """What an instruction that stopped is about to do to memory, by virtual address. `value`: what a plain store will write."""
 
     address: int
     size: int
     access: Access
+    value: int | None = None
 
 
 def accessed(context: Context, pc: int) -> Accessed | None:
@@ -255,13 +256,16 @@ def accessed(context: Context, pc: int) -> Accessed | None:
     insn, fields, _ = decoded
 
     def operand(name: str) -> int:
-        return context.x[fields[name]] if name in ("rs1", "rs2") else fields[name]
+        if name in ("rs1", "rs2"):
+            return context.x[fields[name]]
+        return context.state[FLOATS + fields[name]] if name == "frs2" else fields[name]
 
     for effect in insn.effects:
         if isinstance(effect, Load | Store) and effect.via != "data":
             return None  # a hypervisor's access to its guest
         if isinstance(effect, Load | LoadReserved | Store | StoreConditional | Amo):
-            return Accessed(evaluate(effect.addr, operand), effect.size, KINDS[type(effect)])
+            value = evaluate(effect.value, operand) & (1 << 8 * effect.size) - 1 if isinstance(effect, Store) else None
+            return Accessed(evaluate(effect.addr, operand), effect.size, KINDS[type(effect)], value)
     return None
 
 

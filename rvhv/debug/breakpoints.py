@@ -93,6 +93,17 @@ class Breakpoints:
         self._observe()
         return made
 
+    def to_watch(self, text: str, context: Context) -> tuple[Aim, str]:
+        """What `watch` would be for, and how that is said; makes nothing. Raises DebugError."""
+        options = self._options(text)
+        if options.condition is not None:
+            raise DebugError("no condition is possible here: use watch, and reverse-continue")
+        who = self._who(options)
+        found = self._watch(options, who or context, who, Access.WRITE)
+        if options.values:
+            raise DebugError(f"{next(iter(options.values))}= means nothing here")
+        return found
+
     def _options(self, text: str) -> _Options:
         found = _Options(text)
         if match := CONDITION.search(text):

@@ -73,7 +73,7 @@ class Listing:
         if one.condition is not None:
             more.append(f"if {one.condition.text}")
         if one.ignore:
-            more.append(f"ignored {one.ignore} more times")
+            more.append(f"ignored {one.ignore} more time{'s' * (one.ignore > 1)}")
         return [
             cell(one.number, "number"), cell(one.command, "key"), cell(state, "good" if one.enabled else "dim"),
             cell(one.hits, "number"), cell(" ".join(more)),

@@ -16,6 +16,7 @@ from rvhv.debug.target import Context, Ended, Halt, MachineTarget, Target, VmTar
 from rvhv.errors import ConfigError, DebugError
 
 if TYPE_CHECKING:
+    from rvhv.debug.aims import Aim
     from rvhv.debug.stepping import Stepper
     from rvhv.debug.view import View
     from rvhv.hv.hypervisor import Hypervisor
@@ -86,7 +87,8 @@ class Session:
         from rvhv.debug.stepping import Stepper
 
         if not self.context.alive:
-            raise DebugError(f"{self.context.name} is no more: {self.context.status}")
+            back = "; back and goto lead to before that" if self.target.history is not None else ""
+            raise DebugError(f"{self.context.name} is no more: {self.context.status}{back}")
         self._look_back()
         return self.arrived(self._came(step(Stepper(self.breakpoints), self.context)))
 
@@ -132,6 +134,30 @@ class Session:
             return self._came(Outcome(Halt(Ended.INTERRUPTED, self.target.current)))
         self.notes.append("this is where the history begins: nothing stopped it before")
         return self._came(Outcome(Halt(Ended.BUDGET, self.target.current)))
+
+    def last(self, aim: Aim, means: Callable[[Outcome], bool] = lambda outcome: True) -> Outcome | None:
+        """Be at the last moment before now that `aim` is for; no breakpoint counts. Without one, None, and all stays. Raises
+        KeyboardInterrupt where somebody wanted an end, and stays."""
+        self._look_back()
+        history = self.history
+        here, found = history.now, None
+
+        def hit() -> Outcome | None:
+            outcome = self.breakpoints.outcome(self.target.stopped())
+            return outcome if outcome is not None and means(outcome) else None
+
+        with self.breakpoints.off(), self.breakpoints.own(aim):
+            try:
+                found = history.last_hit(hit)
+            except KeyboardInterrupt:
+                self._return(here)
+                raise
+            if found is None:
+                asked = history.interrupted
+                self._return(here)
+                if asked:
+                    raise KeyboardInterrupt
+        return None if found is None else self._came(found[1])
 
     def arrived(self, came: Outcome | Halt) -> Arrival:
         """What there is to say after a run, or a journey."""

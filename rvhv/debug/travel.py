@@ -10,6 +10,7 @@ from rvhv.snapshot.world import Why
 
 SP = 2
 COMPRESSED_RETURN, RETURN = 0x8082, 0x0000_8067  # c.jr ra; jalr zero, 0(ra)
+RETURNS = (COMPRESSED_RETURN, RETURN)
 LENGTHS = (2, 4)  # of an instruction
 
 

@@ -110,7 +110,9 @@ def _table_of(image: Image) -> _Table:
 
     table = _Table()
     try:
-        _read(ELFFile(BytesIO(image.elf)).get_dwarf_info(relocate_dwarf_sections=False), table)
+        elf = ELFFile(BytesIO(image.elf))
+        _read(elf.get_dwarf_info(relocate_dwarf_sections=False), table)
+        _drop_outside(table, _ranges(elf))
     except Exception:  # pyelftools lets anything out on damaged sections, assertions included
         return _Table()
     table.rows.sort(key=lambda row: row.start)
@@ -147,6 +149,25 @@ def _read(dwarf: Any, table: _Table) -> None:
             if state.is_stmt and state.line and said is None:
                 said = last[1:]
                 table.lines[said[0]].setdefault(state.line, []).append(state.address)
+
+
+def _ranges(elf: Any) -> list[tuple[int, int]]:
+    """First address and the one behind the last of every part that is loaded."""
+    loaded = [part.header for part in elf.iter_segments() if part.header.p_type == "PT_LOAD"]
+    return [(part.p_vaddr, part.p_vaddr + part.p_memsz) for part in loaded]
+
+
+def _drop_outside(table: _Table, ranges: list[tuple[int, int]]) -> None:
+    """Without what the linker left out: its lines are still there, from address 0 on."""
+
+    def loaded(address: int) -> bool:
+        return any(first <= address < end for first, end in ranges)
+
+    table.rows = [row for row in table.rows if loaded(row.start)]
+    for file, lines in table.lines.items():
+        kept = {line: [at for at in places if loaded(at)] for line, places in lines.items()}
+        table.lines[file] = {line: places for line, places in kept.items() if places}
+    table.lines = {file: lines for file, lines in table.lines.items() if lines}
 
 
 def _extend(rows: list[_Row], start: int, file: str, line: int, end: int) -> None:

@@ -353,7 +353,7 @@ class History:
         self._due = self._seconds + SPACING
         if lost:
             marks = f", with {', '.join(gone)}" if gone else ""
-            self.say(f"the {lost} steps after step {now.steps} are forgotten{marks}: this is another future")
+            self.say(f"the {lost:,} steps after step {now.steps:,} are forgotten{marks}: this is another future")
 
     # forward
 

@@ -122,6 +122,7 @@ class VirtioMmio:
         self._queue_sel = 0
         self._queues = [QueueSetup(max_size) for max_size in self.device.queue_sizes]
         self.broken = ""  # the rule that the driver broke, in a sentence, until it resets the device
+        self.broken_at: int | None = None  # the gpa of the descriptor, or ring entry, that broke it
 
     # the machine's side
 
@@ -197,7 +198,7 @@ class VirtioMmio:
         ready = self._status & Status.DRIVER_OK
         self._status |= Status.DEVICE_NEEDS_RESET
         where = self.name if index is None else f"{self.name}, queue {index}"
-        self.broken = f"{where}: {broken}"
+        self.broken, self.broken_at = f"{where}: {broken}", broken.at
         self._on_broken(self.broken)
         if ready:  # a driver that is not ready gets no notifications; it can read the status
             self._raise(Interrupt.CONFIG_CHANGE)

@@ -24,6 +24,7 @@ AVAIL_F_NO_INTERRUPT = 1
 
 DESC = struct.Struct("<QIHH")  # addr, len, flags, next
 RING_HEADER = struct.Struct("<HH")  # flags, idx
+AVAIL_IDX = 2  # the offset of idx
 AVAIL_ENTRY = struct.Struct("<H")  # head
 USED_ENTRY = struct.Struct("<II")  # id, len
 
@@ -68,11 +69,13 @@ class Rule(Enum):
 
 
 class QueueBroken(Exception):
-    """The driver broke `rule`; the text is one sentence, without the device and the queue (the transport adds them)."""
+    """The driver broke `rule`; the text is one sentence, without the device and the queue (the transport adds them). `at`: the
+    gpa of the descriptor, or the field of the available ring, that breaks it, where it is one."""
 
-    def __init__(self, rule: Rule, what: str) -> None:
+    def __init__(self, rule: Rule, what: str, at: int | None = None) -> None:
         super().__init__(f'{what}, but {rule.demand} (virtio 1.2, "{rule.section}")')
         self.rule = rule
+        self.at = at
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +161,8 @@ class Virtqueue:
         idx = RING_HEADER.unpack(self._ring(self._avail, RING_HEADER.size))[1]
         count = int(idx - self._next_avail) & 0xFFFF
         if count > self.size:
-            raise QueueBroken(
-                Rule.AVAIL_IDX, f"the available index went from {self._next_avail} to {idx} in a queue of {self.size}"
-            )
+            what = f"the available index went from {self._next_avail} to {idx} in a queue of {self.size}"
+            raise QueueBroken(Rule.AVAIL_IDX, what, self._avail + AVAIL_IDX)
         return count
 
     def pop(self) -> Chain | None:
@@ -170,7 +172,7 @@ class Virtqueue:
         entry = self._avail + RING_HEADER.size + AVAIL_ENTRY.size * (self._next_avail & (self.size - 1))
         (head,) = AVAIL_ENTRY.unpack(self._ring(entry, AVAIL_ENTRY.size))
         if head >= self.size:
-            raise QueueBroken(Rule.HEAD, f"an available entry names descriptor {head} of {self.size}")
+            raise QueueBroken(Rule.HEAD, f"an available entry names descriptor {head} of {self.size}", entry)
         self._next_avail = (self._next_avail + 1) & 0xFFFF
         return self._chain(head)
 
@@ -212,39 +214,45 @@ class Virtqueue:
         table, entries, indirect = self._desc, self.size, False
         index, total = head, 0
         seen: set[int] = set()
-        while True:
-            if index in seen:
-                raise QueueBroken(Rule.LOOP, f"the chain from descriptor {head} comes back to descriptor {index}")
-            seen.add(index)
-            gpa, length, flags, following = self._descriptor(table, index)
-            if flags & DESC_F_INDIRECT:
-                entries = self._indirect_entries(index, length, flags, nested=indirect)
-                if gpa + length > 1 << 64:
-                    raise QueueBroken(Rule.BUFFER_WRAP, f"the indirect table {gpa:#x} is {length:#x} bytes long")
-                # the WRITE flag of a descriptor that refers to an indirect table is ignored
-                table, indirect, index = gpa, True, 0
-                seen.clear()
-                continue
-            # the descriptor that refers to an indirect table holds no buffer: what counts is the buffers
-            if len(readable) + len(writable) == self.size:
-                raise QueueBroken(
-                    Rule.CHAIN_LENGTH, f"the chain from descriptor {head} has more than {self.size} descriptors"
-                )
-            buffer = self._buffer(index, gpa, length)
-            total += length
-            if total > MAX_CHAIN_BYTES:
-                raise QueueBroken(Rule.CHAIN_BYTES, f"the chain from descriptor {head} has {total} bytes or more")
-            if flags & DESC_F_WRITE:
-                writable.append(buffer)
-            elif writable:
-                raise QueueBroken(Rule.ORDER, f"readable descriptor {index} follows a writable one")
-            else:
-                readable.append(buffer)
-            if not flags & DESC_F_NEXT:
-                break
-            if following >= entries:
-                raise QueueBroken(Rule.NEXT, f"descriptor {index} is followed by descriptor {following} of {entries}")
-            index = following
+        at = None
+        try:
+            while True:
+                if index in seen:
+                    raise QueueBroken(Rule.LOOP, f"the chain from descriptor {head} comes back to descriptor {index}")
+                seen.add(index)
+                at = table + DESC.size * index
+                gpa, length, flags, following = self._descriptor(table, index)
+                if flags & DESC_F_INDIRECT:
+                    entries = self._indirect_entries(index, length, flags, nested=indirect)
+                    if gpa + length > 1 << 64:
+                        raise QueueBroken(Rule.BUFFER_WRAP, f"the indirect table {gpa:#x} is {length:#x} bytes long")
+                    # the WRITE flag of a descriptor that refers to an indirect table is ignored
+                    table, indirect, index = gpa, True, 0
+                    seen.clear()
+                    continue
+                # the descriptor that refers to an indirect table holds no buffer: what counts is the buffers
+                if len(readable) + len(writable) == self.size:
+                    raise QueueBroken(
+                        Rule.CHAIN_LENGTH, f"the chain from descriptor {head} has more than {self.size} descriptors"
+                    )
+                buffer = self._buffer(index, gpa, length)
+                total += length
+                if total > MAX_CHAIN_BYTES:
+                    raise QueueBroken(Rule.CHAIN_BYTES, f"the chain from descriptor {head} has {total} bytes or more")
+                if flags & DESC_F_WRITE:
+                    writable.append(buffer)
+                elif writable:
+                    raise QueueBroken(Rule.ORDER, f"readable descriptor {index} follows a writable one")
+                else:
+                    readable.append(buffer)
+                if not flags & DESC_F_NEXT:
+                    break
+                if following >= entries:
+                    raise QueueBroken(Rule.NEXT, f"descriptor {index} is followed by descriptor {following} of {entries}")
+                index = following
+        except QueueBroken as broken:
+            broken.at = at
+            raise
         readable_bytes = sum(b.length for b in readable)
         return Chain(head, tuple(readable), tuple(writable), readable_bytes, total - readable_bytes, self._memory)
 

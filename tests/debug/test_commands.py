@@ -7,6 +7,7 @@ import pytest
 from rvhv.debug.commands import GROUPS, TABLE, find, names, split
 from rvhv.debug.commands.arguments import Arguments
 from rvhv.debug.commands.completion import candidates
+from rvhv.debug.commands.table import ELSEWHERE
 from rvhv.debug.view import plain
 from rvhv.errors import DebugError
 from tests.debug.machines import hosted
@@ -84,3 +85,10 @@ def test_completion() -> None:
         assert "break" not in texts("zzz") and texts("zzz ") == []
         assert "help" in texts("help he")
         assert texts("type vm=h") == ["hello"]
+
+
+def test_what_gdbs_users_type_is_something_else_here() -> None:
+    assert not set(ELSEWHERE) & set(names())
+    for word in ELSEWHERE:
+        with pytest.raises(DebugError, match=f"^{word} is no command: "):
+            find(word)

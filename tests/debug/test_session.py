@@ -9,6 +9,7 @@ import pytest
 from rvhv import Hypervisor
 from rvhv.core.registry import ISA
 from rvhv.debug import Session
+from rvhv.debug.look.places import source
 from rvhv.debug.view import plain
 from rvhv.errors import ConfigError, DebugError, RvhvError
 from rvhv.isa.render.asm import Assembler
@@ -184,13 +185,13 @@ def test_reverse_step(copies: int) -> None:
             seen.append((session.context.steps, session.context.pc, session.context.x[10]))
             said(session, "stepi")
         for steps, pc, a0 in reversed(seen):
-            said(session, "reverse-step")
+            said(session, "reverse-stepi")
             assert session.context.name == "guest0"
             assert (session.context.steps, session.context.pc, session.context.x[10]) == (steps, pc, a0)
-        said(session, "reverse-step 20")
+        said(session, "reverse-stepi 20")
         assert session.context.steps == seen[0][0] - 20
         with pytest.raises(DebugError, match="does not go back so far"):
-            session.command("reverse-step 100000")
+            session.command("reverse-stepi 100000")
         assert session.context.steps == seen[0][0] - 20, "it stays"
 
 
@@ -206,7 +207,7 @@ def test_reverse_next_passes_over_calls() -> None:
             said(session, "nexti")
             pcs.append(session.context.pc)
         for pc in reversed(pcs[:-1]):
-            said(session, "reverse-next")
+            said(session, "reverse-nexti")
             assert session.context.pc == pc
 
 
@@ -246,7 +247,7 @@ def test_an_interrupted_search_ends_where_it_began() -> None:
         said(session, "run 300000")
         here = session.context.pc, session.target.steps
         said(session, "watch h:0x80000000")
-        for command in ("reverse-continue", "reverse-step 10", "reverse-next 10"):
+        for command in ("reverse-continue", "reverse-stepi 10", "reverse-nexti 10", "reverse-step 10"):
             session.interrupt()
             assert "interrupted" in said(session, command)
             assert (session.context.pc, session.target.steps) == here
@@ -309,3 +310,18 @@ def test_find_and_page(session: Session) -> None:
     assert "0x" in said(session, 'find g:0x80200000, 64K, "counting primes"')
     assert "tasks" in said(session, "page pc")
     assert "run_next" in said(session, "symbols run_n") and "_start" in said(session, "symbols 0x80200004")
+
+
+def test_a_file_is_listed_by_a_part_of_its_path() -> None:
+    with hosted("tasks") as session:
+        assert "tasks/main.c" in said(session, "list main.c:83")
+        with pytest.raises(DebugError, match="nothere.c is not here"):
+            session.command("list nothere.c:1")
+
+
+def test_lines_that_the_linker_left_out_are_nowhere() -> None:
+    """They are at address 0 in the line table, where a NULL pointer leads."""
+    with hosted("tasks") as session:
+        assert source(session.context, 0) == ""
+        with pytest.raises(DebugError, match=r"virtio_blk\.c"):
+            session.command("break virtio_blk.c:102")

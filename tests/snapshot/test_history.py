@@ -399,7 +399,7 @@ def test_input_in_the_past_is_another_future() -> None:
         history.goto(250_000)
         vm.feed(b"two")
         assert len(history.events) == 2 and history.furthest == 250_000
-        assert said == ["the 50000 steps after step 250000 are forgotten, with later: this is another future"]
+        assert said == ["the 50,000 steps after step 250,000 are forgotten, with later: this is another future"]
         with pytest.raises(SnapshotError, match="no bookmark 'later'"):
             history.moment_of("later")
         history.goto(100_000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rvhv.debug import travel
@@ -15,9 +16,12 @@ from rvhv.errors import DebugError
 if TYPE_CHECKING:
     from rvhv.debug.session import Session
     from rvhv.debug.view import View
+    from rvhv.snapshot.history import History
+    from rvhv.snapshot.world import Why
 
 _NAME = re.compile(r"[A-Za-z_][\w-]*")
 START, END = "start", "end"
+SOURCES = ("irq", "plic", "interrupt")
 
 
 @command(
@@ -40,32 +44,69 @@ def back(session: Session, arguments: Arguments) -> View:
 @command(
     "reverse-step",
     "back",
-    "go back by instructions of the VM or hart that is looked at",
+    "to the beginning of the source line before, into what was called",
     "reverse-step [COUNT]",
-    ("reverse-step", "before the last instruction that it made"),
-    ("rs 10", "ten of them"),
-    short=("rs", "rsi", "reverse-stepi"),
+    ("reverse-step", "of the VM or hart that is looked at; the others go back with it"),
+    ("rs 5", "five lines"),
+    short=("rs",),
     repeats="same",
+    details="Where there are no source lines, one instruction. Breakpoints do not count.",
 )
 def reverse_step(session: Session, arguments: Arguments) -> View:
-    count = arguments.count(1)
-    context = session.context
-    return session.arrived(session.travel(lambda history: travel.reverse_step(history, context, count), context))
+    from rvhv.debug.lines_back import reverse_line
+
+    count, context = arguments.count(1), session.context
+    return _journey(session, lambda history: reverse_line(session.target, history, context, count))
+
+
+@command(
+    "reverse-stepi",
+    "back",
+    "back by instructions of the VM or hart that is looked at",
+    "reverse-stepi [COUNT]",
+    ("reverse-stepi", "before the last instruction that it made"),
+    ("rsi 10", "ten of them"),
+    short=("rsi",),
+    repeats="same",
+)
+def reverse_stepi(session: Session, arguments: Arguments) -> View:
+    count, context = arguments.count(1), session.context
+    return _journey(session, lambda history: travel.reverse_step(history, context, count))
 
 
 @command(
     "reverse-next",
     "back",
-    "the same, passing over what was called",
+    "to the beginning of the source line before, over what was called",
     "reverse-next [COUNT]",
-    ("reverse-next", "before the last instruction of this function"),
-    short=("rn", "rni", "reverse-nexti"),
+    ("reverse-next", "of this function, or of who called it"),
+    ("rn 5", "five lines"),
+    short=("rn",),
     repeats="same",
 )
 def reverse_next(session: Session, arguments: Arguments) -> View:
-    count = arguments.count(1)
-    context = session.context
-    return session.arrived(session.travel(lambda history: travel.reverse_next(session.target, history, context, count), context))
+    from rvhv.debug.lines_back import reverse_line
+
+    count, context = arguments.count(1), session.context
+    return _journey(session, lambda history: reverse_line(session.target, history, context, count, over=True))
+
+
+@command(
+    "reverse-nexti",
+    "back",
+    "back by instructions, over what was called",
+    "reverse-nexti [COUNT]",
+    ("reverse-nexti", "before the last instruction of this function"),
+    short=("rni",),
+    repeats="same",
+)
+def reverse_nexti(session: Session, arguments: Arguments) -> View:
+    count, context = arguments.count(1), session.context
+    return _journey(session, lambda history: travel.reverse_next(session.target, history, context, count))
+
+
+def _journey(session: Session, journey: Callable[[History], Why]) -> View:
+    return session.arrived(session.travel(journey, session.context))
 
 
 @command(
@@ -80,6 +121,31 @@ def reverse_next(session: Session, arguments: Arguments) -> View:
 def reverse_continue(session: Session, arguments: Arguments) -> View:
     arguments.done()
     return session.arrived(session.reverse_continue())
+
+
+@command(
+    "who",
+    "back",
+    "go back to who wrote an address last, who changed a CSR, or who claimed an interrupt",
+    "who ADDRESS | CSR[.FIELD] | irq SOURCE [length=BYTES] [vm=NAME]",
+    ("who counter", "the last store to eight bytes at a symbol; again: the one before"),
+    ("who h:0x80011078", "to a page table entry that why named; g: is guest physical, h: host physical"),
+    ("who u32[sp + 8]", "to four bytes on the stack"),
+    ("who vsstatus.SIE", "the last change of a CSR of the guest, or of a field of one"),
+    ("who irq 3", "the last claim of source 3 of the PLIC, and what its handler did then"),
+    kinds=("expression",),
+    repeats="same",
+    details="Stores are found before they are done, changes of CSRs and claims after. What a device or the hypervisor wrote is "
+    "no store of a guest. Breakpoints do not count here.",
+)
+def who(session: Session, arguments: Arguments) -> View:
+    from rvhv.debug.who import claimed, wrote
+
+    text = arguments.some("ADDRESS or CSR")
+    word, _, which = text.partition(" ")
+    if word in SOURCES:
+        return claimed(session, Arguments(which.strip(), "", arguments.usage).word("SOURCE"))
+    return wrote(session, text)
 
 
 @command(

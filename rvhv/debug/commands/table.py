@@ -32,6 +32,33 @@ GROUPS: dict[Group, str] = {
 Kind = Literal["place", "expression", "register", "csr", "vm", "bookmark", "entry", "file", "command", "text"]
 Function = Callable[["Session", Arguments], "View"]
 
+# what gdb's users type and is something else here
+ELSEWHERE = {
+    "up": "backtrace shows all frames, and list SYMBOL their source",
+    "down": "backtrace shows all frames, and list SYMBOL their source",
+    "frame": "backtrace shows all frames, and list SYMBOL their source; frames shows host memory",
+    "f": "backtrace shows all frames; finish leaves a function",
+    "display": "the line after each stop says where it is; print and registers show more",
+    "start": "nothing has run at the first prompt: tbreak guest_main and continue",
+    "kill": "quit leaves, and goto start begins again",
+    "jump": "set pc = ADDRESS and continue",
+    "call": "no function of a guest is called from outside",
+    "ptype": "types are not known here: print u32[ADDRESS] reads memory of a size",
+    "whatis": "types are not known here: print u32[ADDRESS] reads memory of a size",
+    "attach": "guests are named where rvhv debug is started",
+    "target": "guests are named where rvhv debug is started",
+    "file": "guests are named where rvhv debug is started",
+    "load": "guests are named where rvhv debug is started",
+    "monitor": "there is no other monitor: help lists all commands",
+    "stop": "Ctrl-C stops the guests",
+    "signal": "guests have no signals: see catch interrupt",
+    "handle": "guests have no signals: see catch interrupt",
+    "layout": "list, disassemble and registers show what a layout would",
+    "undo": "back goes a step back, and reverse-step a source line",
+    "save": "bookmark names this moment",
+    "checkpoint": "bookmark names this moment",
+    "restart": "goto BOOKMARK, or goto start",
+}
 _NAME = re.compile(r"[A-Za-z?][A-Za-z-]*")
 _LONGEST = 4096  # characters of a line
 _SHOWN = 40  # characters of a wrong word that an error repeats
@@ -108,6 +135,8 @@ def find(word: str) -> Command:
     for row in TABLE.values():
         if word in row.short:
             return row
+    if word in ELSEWHERE:
+        raise DebugError(f"{word} is no command: {ELSEWHERE[word]}")
     begun = [name for name in TABLE if name.startswith(word.lower())]
     if len(begun) == 1:
         return TABLE[begun[0]]

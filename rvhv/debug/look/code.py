@@ -223,6 +223,8 @@ def source(
             raise DebugError(f"{what} has no source line: the image has none (build it with -g1), or it is not its code")
         file, _, number = at.rpartition(":")
         line = int(number)
+    else:
+        file = _meant(context, file)
     line = 1 if line is None else line
     text = source_text(context, file)
     if not 1 <= line <= len(text):
@@ -230,6 +232,14 @@ def source(
     first = max(1, line - around)
     same = bool(here[0]) and (here[0] == file or here[0].endswith("/" + file))
     return Source(file, first, text[first - 1 : line + around], int(here[2]) if same else None)
+
+
+def _meant(context: Context, file: str) -> str:
+    """The file of the line table that a part of its path means; as it is where none is meant. Raises DebugError for several."""
+    known = sorted({name for image in context.images for name in SourceLines(image).matching(file)})
+    if len(known) > 1 and file not in known:
+        raise DebugError(f"{file} is one of {', '.join(known)}: write more of it")
+    return known[0] if len(known) == 1 else file
 
 
 def source_text(context: Context, file: str) -> tuple[str, ...]:

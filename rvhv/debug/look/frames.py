@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from rvhv.core.memory import PAGE, Memory
 from rvhv.cpu import pte as p
 from rvhv.cpu.csrs import TRANSLATION_MODES
@@ -19,6 +21,7 @@ from rvhv.hext.walks.table import size_text
 
 WIDTH = 64
 MOST_LINES = 40
+AT_ONCE = 4096  # pages
 FREE, DATA, CODE, TABLE, G_TABLE, WATCHED, DIRTY = ".", "d", "c", "t", "G", "w", "*"
 # what a character says, the more telling ones first: of several pages it shows the first that one of them is
 LEGEND = {
@@ -36,7 +39,7 @@ class Frames:
     kinds: str
     owners: tuple[int, ...]
     gpas: dict[int, int]  # of pages of VMs
-    flags: tuple[int, ...]
+    flags: dict[int, int]  # of pages that have any
     names: dict[int, str]
     width: int
     most_lines: int
@@ -45,13 +48,14 @@ class Frames:
     def of(cls, target: Target, dirty: Collection[int] = (), width: int = WIDTH, most_lines: int = MOST_LINES) -> Frames:
         memory = target.memory
         count = memory.size // PAGE
-        flags = tuple(memory.frames.view[FRAME_FLAGS : count * FRAME_WORDS : FRAME_WORDS])
+        words = np.frombuffer(memory.frames.view, np.uint64, count * FRAME_WORDS)[FRAME_FLAGS::FRAME_WORDS]
+        flags = {int(at): int(words[at]) for at in np.flatnonzero(words)}
         owners, gpas = [0] * count, {}
         tables: set[int] = set()
         for context in target.contexts:
             if isinstance(context, VmContext) and not context.alive:
                 continue
-            for spa, gpa in _pages(context, memory):
+            for spa, gpa in pages_of(context, memory):
                 at = (spa - memory.base) // PAGE
                 if not 0 <= at < count:
                     continue
@@ -60,28 +64,22 @@ class Frames:
                     tables.add(at)
                 else:
                     gpas[at] = gpa
-        changed = {(spa - memory.base) // PAGE for spa in dirty}
-        zero = bytes(PAGE)
-        hosted = target.hv is not None
-        ram = memory.ram.view
-        kinds = []
-        for at in range(count):
-            flag = flags[at]
-            if at in tables:
-                kind = G_TABLE
-            elif flag & (FLAG_TABLE | FLAG_LEAF_TABLE):
-                kind = TABLE
+        kinds = [FREE] * count
+        for at in _filled(memory) if target.hv is None else (at for at, owner in enumerate(owners) if owner):
+            kinds[at] = DATA
+        for at, flag in flags.items():
+            if flag & FLAG_CODE:
+                kinds[at] = CODE
+        for spa in dirty:
+            if 0 <= (at := (spa - memory.base) // PAGE) < count:
+                kinds[at] = DIRTY
+        for at, flag in flags.items():
+            if flag & (FLAG_TABLE | FLAG_LEAF_TABLE):
+                kinds[at] = TABLE
             elif flag & FLAG_WATCH:
-                kind = WATCHED
-            elif at in changed:
-                kind = DIRTY
-            elif flag & FLAG_CODE:
-                kind = CODE
-            elif owners[at] or (not hosted and bytes(ram[at * PAGE : (at + 1) * PAGE]) != zero):
-                kind = DATA
-            else:
-                kind = FREE
-            kinds.append(kind)
+                kinds[at] = WATCHED
+        for at in tables:
+            kinds[at] = G_TABLE
         names = {context.number: context.name for context in target.contexts}
         return cls(memory.base, "".join(kinds), tuple(owners), gpas, flags, names, width, most_lines)
 
@@ -99,7 +97,7 @@ class Frames:
         """What one page is used for."""
         at = (spa - self.base) // PAGE
         number, gpa = self.owners[at], self.gpas.get(at)
-        flags = tuple(name for bit, name in FLAGS.items() if self.flags[at] & bit)
+        flags = tuple(name for bit, name in FLAGS.items() if self.flags.get(at, 0) & bit)
         if not number:
             use = "free" if self.kinds[at] == FREE else "memory of the machine"
             return Owner(spa, use, None, 0, None, flags)
@@ -108,22 +106,25 @@ class Frames:
         return Owner(spa, use, name, number, None if gpa is None else gpa | spa % PAGE, flags)
 
     def _rows(self) -> Iterator[tuple[int, list[tuple[int, str]]]]:
-        """(address, [(owner, character)])."""
+        """(address, [(owner, character)]); no characters where all is free."""
         scale = self.scale
         order = "".join(LEGEND)
-        cells = []
-        for at in range(0, len(self.kinds), scale):
-            some = self.kinds[at : at + scale]
-            kind = some[0] if len(set(some)) == 1 else min(some, key=order.index)
-            cells.append((self.owners[at + some.index(kind)], kind))
-        for first in range(0, len(cells), self.width):
-            yield self.base + first * scale * PAGE, cells[first : first + self.width]
+        pages = self.width * scale
+        for first in range(0, len(self.kinds), pages):
+            line = self.kinds[first : first + pages]
+            cells = []
+            if line.strip(FREE):
+                for at in range(0, len(line), scale):
+                    some = line[at : at + scale]
+                    kind = some[0] if len(set(some)) == 1 else min(some, key=order.index)
+                    cells.append((self.owners[first + at + some.index(kind)], kind))
+            yield self.base + first * PAGE, cells
 
     def lines(self) -> list[Line]:
         rows: list[Line] = []
         skipped = 0
         for address, cells in self._rows():
-            if all(kind == FREE for _, kind in cells):
+            if not cells:
                 skipped += 1
                 continue
             rows += _gap(skipped)
@@ -171,6 +172,13 @@ def _gap(lines: int) -> list[Line]:
     return [[("dim", f"             {lines} line{'s' * (lines > 1)} of free memory")]] if lines else []
 
 
+def _filled(memory: Memory) -> Iterator[int]:
+    """The numbers of the pages that are not all zeros."""
+    pages = np.frombuffer(memory.ram.view, np.uint64, memory.size // 8).reshape(-1, PAGE // 8)
+    for first in range(0, len(pages), AT_ONCE):
+        yield from (first + int(at) for at in np.flatnonzero(pages[first : first + AT_ONCE].any(axis=1)))
+
+
 def _runs(owners: tuple[int, ...]) -> list[list[int]]:
     """[first page, pages, owner] of what somebody owns."""
     runs: list[list[int]] = []
@@ -182,7 +190,7 @@ def _runs(owners: tuple[int, ...]) -> list[list[int]]:
     return runs
 
 
-def _pages(context: Context, memory: Memory) -> Iterator[tuple[int, int | None]]:
+def pages_of(context: Context, memory: Memory) -> Iterator[tuple[int, int | None]]:
     """(spa, gpa) of every page behind a VM's G-stage, and (spa, None) of the tables themselves, out of the tables in memory."""
     hgatp = context.state[SLOT["hgatp"]]
     mode = hgatp >> p.MODE_SHIFT

@@ -14,7 +14,7 @@ from rvhv.cpu.csrs import (
 from rvhv.cpu.state import Prv
 from rvhv.debug.look.machines import source_names
 from rvhv.debug.look.saved import Saved, save
-from rvhv.debug.look.table import cell, table
+from rvhv.debug.look.table import WIDTH, cell, table
 from rvhv.debug.target import Context, HartContext, VmContext
 from rvhv.debug.view import Line, Style
 from rvhv.isa.expr import MASK64
@@ -76,7 +76,7 @@ class Interrupts:
         ]  # fmt: skip
         rows: list[Line] = [
             [("title", f"{self.context} is in {self.mode}-mode")],
-            *table(("irq", "pending", "enabled", "to", ""), body),
+            *table(("irq", "pending", "enabled", "to", ""), body, wrap=WIDTH),
         ]
         if self.sources:
             body = [
@@ -87,7 +87,8 @@ class Interrupts:
                 ]
                 for s in self.sources
             ]  # fmt: skip
-            rows += [[], *table(("src", "device", "line", "pending", "prio", "thresh", "enabled", ""), body, right=(0, 4, 5))]
+            titles = ("src", "device", "line", "pending", "prio", "thresh", "enabled", "")
+            rows += [[], *table(titles, body, right=(0, 4, 5), wrap=WIDTH)]
         return rows + [[("dim", note)] for note in self.notes]
 
     def json(self) -> Any:

@@ -35,12 +35,13 @@ class Stuck:
     context: str
     text: str
     rule: str = ""  # of a trap loop: "vector" where the handler itself cannot be executed
+    next: str = ""  # a command that goes on from here
 
     def lines(self) -> list[Line]:
         return paragraph(f"{self.context}: {self.text}", "bad" if self.kind != "spin" else "warn")
 
     def json(self) -> Any:
-        return {"kind": self.kind, "context": self.context, "text": self.text}
+        return {"kind": self.kind, "context": self.context, "text": self.text, "next": self.next or None}
 
 
 def stuck(context: Context) -> Stuck | None:
@@ -49,8 +50,19 @@ def stuck(context: Context) -> Stuck | None:
     for kind, look in (("trap loop", _trap_loop), ("asleep", _asleep), ("spin", _spin), ("spin", _polls)):
         text = look(context, now)
         if text:
-            return Stuck(kind, context.name, text, "vector" if kind == "trap loop" and _at_vector(context, now) else "")
+            rule = "vector" if kind == "trap loop" and _at_vector(context, now) else ""
+            return Stuck(kind, context.name, text, rule, _next(context, now) if kind == "asleep" else "")
     return None
+
+
+def _next(context: Context, now: Saved) -> str:
+    """Who brought a context to sleep without end: who spoilt a queue, or claimed an interrupt and did not complete it."""
+    spoilt = [d.broken_at for d in context.bus.devices if isinstance(d, VirtioMmio) and d.broken]
+    if spoilt:
+        space = "g" if isinstance(context, VmContext) else "h"
+        return "" if spoilt[0] is None else f"who {space}:{spoilt[0]:#x}"
+    claimed = [source.number for source in plic_sources(context, now) if source.claimed]
+    return f"who irq {claimed[0]}" if claimed and isinstance(context, VmContext) else ""
 
 
 def _at_vector(context: Context, now: Saved) -> bool:
@@ -124,8 +136,11 @@ def _asleep(context: Context, now: Saved) -> str:
                 reasons.append(f"source {live[0].number} ({live[0].device}): {live[0].verdict}")
             elif on and not able:
                 reasons.append(f"{switch}=1, but no source of the PLIC is enabled with a priority above the threshold")
+    space = "g" if isinstance(context, VmContext) else "h"
     broken = [
-        f"{d.name} serves nothing any more: {d.broken}" for d in context.bus.devices if isinstance(d, VirtioMmio) and d.broken
+        f"{d.name} serves nothing any more: {d.broken}" + (f"; that is at {space}:{d.broken_at:#x}" if d.broken_at else "")
+        for d in context.bus.devices
+        if isinstance(d, VirtioMmio) and d.broken
     ]
     if broken:
         reasons = broken

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rvhv.cpu.state import SLOT, STEPS_PER_TICK
+from rvhv.debug.look.frames import pages_of
 from rvhv.debug.look.places import symbol
 from rvhv.debug.look.table import cell, hexadecimal, table
 from rvhv.debug.target import Context, Target, VmContext
@@ -39,7 +40,7 @@ class VmRow:
     share: float
     exits: int
     memory: int
-    touched: int | None
+    touched: int
     disk: str | None
     current: bool
 
@@ -52,12 +53,11 @@ class Vms:
         body = []
         for row in self.rows:
             state: Style = "bad" if row.failed else "good" if row.state == "running" else "dim"
-            touched = "-" if row.touched is None else size_text(row.touched)
             body.append(
                 [
                     cell(f"{'*' if row.current else ' '}{row.number}", "key"), cell(row.name, vm_style(row.number)),
                     cell(row.state, state), cell(f"{row.steps:,}"), cell(f"{row.share:.1%}"), cell(f"{row.exits:,}"),
-                    cell(size_text(row.memory)), cell(touched), cell(row.disk or "-"), cell(row.reason, "dim"),
+                    cell(size_text(row.memory)), cell(size_text(row.touched)), cell(row.disk or "-"), cell(row.reason, "dim"),
                 ]
             )  # fmt: skip
         titles = ("vm", "name", "state", "steps", "share", "exits", "memory", "touched", "disk", "why it ended")
@@ -84,11 +84,11 @@ def vms(target: Target) -> Vms:
     for context in target.contexts:
         assert isinstance(context, VmContext)
         vm = context.vm
-        touched = getattr(vm.gstage, "mapped", None) if context.alive else 0
+        touched = sum(gpa is not None for _, gpa in pages_of(context, target.memory)) if context.alive else 0
         rows.append(
             VmRow(
                 vm.number, vm.name, vm.state, vm.reason, vm.failed, vm.steps, vm.cpu_share, target.hv.exits_of(vm),
-                vm.memory_size, touched, None if vm.disk is None else vm.disk.path,
+                vm.memory_size, PAGE * touched, None if vm.disk is None else vm.disk.path,
                 context is target.current,
             )
         )  # fmt: skip

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from rvhv.debug.view import Line, Style
 
 WIDTH = 100
+NARROWEST = 30  # columns that a cell gets before it goes on below
 Cell = tuple[Style, str]
 
 
@@ -15,8 +16,11 @@ def cell(text: object, style: Style = "") -> Cell:
     return style, str(text)
 
 
-def columns(rows: Iterable[Sequence[Cell]], *, right: Iterable[int] = (), indent: int = 0, gap: int = 2) -> list[Line]:
-    """Rows of cells as lines; `right`: the columns that line up at their right ends. A row may be shorter than others."""
+def columns(
+    rows: Iterable[Sequence[Cell]], *, right: Iterable[int] = (), indent: int = 0, gap: int = 2, wrap: int = 0
+) -> list[Line]:
+    """Rows of cells as lines; `right`: the columns that line up at their right ends. A row may be shorter than others. What
+    stands last in its row goes on below where it would be longer than `wrap` columns (0: it is as long as it is)."""
     body = [list(row) for row in rows]
     count = max((len(row) for row in body), default=0)
     # what stands last in its row need not fit a column
@@ -27,6 +31,11 @@ def columns(rows: Iterable[Sequence[Cell]], *, right: Iterable[int] = (), indent
         line: Line = [("", " " * indent)] if indent else []
         for i, (style, text) in enumerate(row):
             room = widths[i] - len(text)
+            if wrap and i + 1 == len(row) and i not in aligned:
+                more = _goes_on(line, cell(text, style), wrap)
+                lines += more[:-1]
+                line = more[-1]
+                continue
             if i in aligned and room > 0:
                 line.append(("", " " * room))
             if text:
@@ -37,6 +46,14 @@ def columns(rows: Iterable[Sequence[Cell]], *, right: Iterable[int] = (), indent
             line.pop()
         lines.append(line)
     return lines
+
+
+def _goes_on(line: Line, last: Cell, width: int) -> list[Line]:
+    """A line with its last cell, in as many lines as that takes."""
+    at = length(line)
+    style, text = last
+    parts = textwrap.wrap(text, max(width - at, NARROWEST), break_on_hyphens=False, break_long_words=False) or [""]
+    return [[*line, (style, parts[0])], *([("", " " * at), (style, part)] for part in parts[1:])]
 
 
 def header(*titles: str) -> list[Cell]:
@@ -69,9 +86,9 @@ def length(line: Line) -> int:
     return sum(len(text) for _, text in line)
 
 
-def table(title: Sequence[str], rows: Iterable[Sequence[Cell]], *, right: Iterable[int] = ()) -> list[Line]:
+def table(title: Sequence[str], rows: Iterable[Sequence[Cell]], *, right: Iterable[int] = (), wrap: int = 0) -> list[Line]:
     """The same with a head."""
-    return columns([header(*title), *rows], right=right)
+    return columns([header(*title), *rows], right=right, wrap=wrap)
 
 
 def hexadecimal(value: int | None) -> str | None:

@@ -35,6 +35,7 @@ SECTIONS = {
     "pteperm": 'the table "Encoding of PTE R/W/X fields"',
     "svade": 'the section "Addressing and Memory Protection", on A and D',
 }
+NEXT = {"memory": "who wrote that last", "irq": "who claimed that last"}
 FRESH = 4  # steps after a call within which its registers are still those of the call
 EBREAK, C_EBREAK = 0x0010_0073, 0x9002
 
@@ -52,7 +53,8 @@ class Cause:
 
 @dataclass(frozen=True)
 class Why:
-    """`text` is the paragraph; `usually` what to look for; `source` the manual's tags; `others`: what a hint would choose."""
+    """`text` is the paragraph; `usually` what to look for; `source` the manual's tags; `next`: a command that goes on from
+    here; `others`: what a hint would choose."""
 
     context: str
     trap: Taken | None
@@ -66,6 +68,7 @@ class Why:
     usually: str
     walk: Walk | None
     stuck: Stuck | None
+    next: str
     others: tuple[str, ...]
 
     def lines(self) -> list[Line]:
@@ -77,6 +80,8 @@ class Why:
         if self.source:
             rows += paragraph(f"Rule: {SECTIONS.get(self.source, self.source)}", "dim", hanging="  ")
         rows += [] if first else stuck_lines
+        if self.next:
+            rows.append([("", "Next: "), ("key", self.next), ("dim", f"  ({NEXT['irq' if ' irq ' in self.next else 'memory']})")])
         if self.others:
             rows.append([("dim", f"Also: {', '.join(self.others)}")])
         return rows
@@ -100,6 +105,7 @@ class Why:
             "source": self.source or None,
             "usually": self.usually or None,
             "stuck": None if self.stuck is None else self.stuck.json(),
+            "next": self.next or None,
             "others": list(self.others),
         }
 
@@ -113,7 +119,7 @@ def why(context: Context, hint: str | None = None) -> Why:
         if hint is not None:
             latest(context, found, hint)
         text = ended or f"{context.name} has not trapped yet: there is nothing to explain."
-        return Why(context.name, None, "", "", "", text.strip(), "", "", "", "", None, still, ())
+        return Why(context.name, None, "", "", "", text.strip(), "", "", "", "", None, still, still.next if still else "", ())
     chosen = latest(context, found, hint)
     trap = found[chosen]
     row = trap.row
@@ -133,10 +139,20 @@ def why(context: Context, hint: str | None = None) -> Why:
     usually = usual(cause.kind, cause.rule)
     if still is not None and still.kind != "spin":
         usually = usual("loop", still.rule) if still.kind == "trap loop" else ""
+    following = still.next if still is not None and still.next else _next(context, cause)
     return Why(
         context.name, trap, name, instruction, where, text, cause.kind, cause.rule, cause.source, usually, cause.walk, still,
-        others,
+        following, others,
     )  # fmt: skip
+
+
+def _next(context: Context, cause: Cause) -> str:
+    """Who wrote the PTE that refused, where that was the guest, and the PTE is there."""
+    fault = cause.walk.fault if cause.walk is not None else None
+    if fault is None or not fault.pte or fault.pte_spa is None:
+        return ""
+    theirs = isinstance(context, HartContext) or fault.stage == "VS"
+    return f"who h:{fault.pte_spa:#x}" if theirs else ""
 
 
 def _capital(sentence: str) -> str:

@@ -12,6 +12,7 @@ from rvhv.cpu.state import SLOT
 from rvhv.debug.look.interrupts import interrupts
 from rvhv.machine.plic import CLAIM_COMPLETE, CONTEXT, CONTEXT_STRIDE, ENABLE, ENABLE_STRIDE, THRESHOLD, Plic
 from tests.debug.look.programs import bare, guest, put, text_of, vm
+from tests.debug.machines import hosted
 
 CSRS = {"M": "mcause", "HS": "scause", "VS": "vscause"}
 MASK64 = (1 << 64) - 1
@@ -122,3 +123,10 @@ def test_a_guest_off_the_hart() -> None:
     context.vm.vcpu.interrupts.set_external(True)
     found = next(i for i in interrupts(context).interrupts if i.name == "VSEI")
     assert found.pending and not context.state[SLOT["hvip"]] >> INTERRUPT_BITS["VSEI"] & 1
+
+
+def test_a_long_verdict_goes_on_below() -> None:
+    with hosted("broken-irq") as session:
+        session.command("continue")
+        lines = ["".join(text for _, text in line) for line in session.command("irq").lines()]
+    assert max(map(len, lines)) <= 100 and any(line.startswith(" " * 20) and line.strip() for line in lines)

@@ -110,9 +110,9 @@ def test_frames(pair: VmTarget) -> None:
     assert "G-stage table" in said and "tasks" in said and "free memory" in said
     assert found.kinds[:4] == "GGGG" and found.owners[0] == 1
     vm_ = pair.hv.vms[0]
-    owned = sum(1 for at, gpa in found.gpas.items() if found.owners[at] == 1)
-    assert owned == vm_.gstage.mapped // 4096
-    spa = next(iter(vm_.gstage.leaves[0].values()))
+    mapped = {gpa: spa for gpa in range(RAM, RAM + vm_.memory_size, 4096) if (spa := vm_.gstage.frame(gpa)) is not None}
+    assert {at for at in found.gpas if found.owners[at] == 1} == {(spa - RAM) // 4096 for spa in mapped.values()}
+    spa = next(iter(mapped.values()))
     marked = frames.frames(pair, dirty=[spa])
     assert marked.kinds[(spa - RAM) // 4096] in "*t"
     target = bare()
