@@ -22,7 +22,7 @@ from rvhv.machine.symbols import Symbols
 
 BASE, END = 0x8000_1000, 0x8008_0000  # of the part, its data and its stack; twin: bare/bare.ld
 STACK = 0x8007_0000  # from here to END
-RETURN, FRAMES_ALLOC, FRAMES_FREE = range(3)  # twin: bare/bare.c
+RETURN, FRAMES_ALLOC, FRAMES_FREE, NOT_WRITTEN = range(4)  # twin: bare/bare.c
 MOST_INSTRUCTIONS = 100_000_000  # of a call
 ILLEGAL, ECALL_FROM_HS = 2, 9
 HFENCE_GVMA, HFENCE_GVMA_MASK = 0x6200_0073, 0xFE00_7FFF
@@ -41,6 +41,7 @@ class CPart:
         self.image, self.prefix, self.file = image, prefix, file
         self.symbols = Symbols(image.symbols)
         self.doing = "it was loaded"
+        self._function = ""  # that was called last
         self.loaded = True
         self._this = END - struct  # above the stack
         self._offered: dict[str, Offered] = {}
@@ -55,17 +56,26 @@ class CPart:
         """Load it into the memory that is offered, and call its init. Raises PartFailed."""
         memory = self._offered["memory"].stands_for
         assert isinstance(memory, Memory)
+        self._load(memory).write_csr("mstatus", r.field("mstatus", "TVM"))
+        if not self.call("init") & 0xFF:
+            raise PartFailed(f"not written yet: {self.prefix}init returned false")
+
+    def _load(self, memory: Memory) -> Hart:
+        """Write it into this memory; the hart that it runs on."""
         self._memory = memory
         memory.write(BASE, bytes(END - BASE))
         for segment in self.image.segments:
             memory.write(segment.addr, segment.data)
-        hart = self._hart = Hart(memory, hartid=HARTID, tier="interp")
-        hart.open_pmp()
-        hart.write_csr("medeleg", 0)
-        hart.write_csr("mstatus", r.field("mstatus", "TVM"))
-        hart.state[SLOT["m_hook"]] = 1
-        if not self.call("init") & 0xFF:
-            raise PartFailed(f"not written yet: {self.prefix}init returned false")
+        self._hart = Hart(memory, hartid=HARTID, tier="interp")
+        self._hart.open_pmp()
+        self._take_traps()
+        return self._hart
+
+    def _take_traps(self) -> None:
+        """All of them go to M-mode, and that is us."""
+        assert self._hart is not None
+        self._hart.write_csr("medeleg", 0)
+        self._hart.state[SLOT["m_hook"]] = 1
 
     def get(self, name: str) -> Any:
         """A field of the struct; there is one."""
@@ -74,22 +84,27 @@ class CPart:
 
     def call(self, name: str, *args: Any) -> Any:
         """Call a function with the struct's address and these numbers. Raises PartFailed."""
+        numbers = [RIGHTS[arg] if isinstance(arg, str) else int(arg) for arg in args]
+        value = self._call(name, [self._this, *numbers], ["this", *(f"{n:#x}" for n in numbers)])
+        if name == "frame":
+            return value or None
+        return value
+
+    def _call(self, name: str, numbers: list[int], shown: list[str]) -> int:
+        """Call a function with these arguments, of which a message says what is `shown`; a0."""
         symbol = f"{self.prefix}{name}"
         at = self.image.symbols.get(symbol)
         if at is None:
             raise PartFailed(f"{self.file} has no function {symbol}")
         assert self._hart is not None
-        numbers = [self._this, *(RIGHTS[arg] if isinstance(arg, str) else int(arg) for arg in args)]
-        self.doing = f"{symbol}({', '.join(['this', *(f'{n:#x}' for n in numbers[1:])])}) was called"
+        self._function = symbol
+        self.doing = f"{symbol}({', '.join(shown)}) was called"
         state = self._hart.state
         for slot, number in zip(ARGUMENTS, numbers, strict=False):
             state[slot] = number
         state[SP], state[RA], state[PC] = self._this, self.image.symbols["lab_return"], at
         state[PRV], state[SLOT["v"]] = 1, 0
-        value = self._run()
-        if name == "frame":
-            return value or None
-        return value
+        return self._run()
 
     def _run(self) -> int:
         """Until it returns: a0."""
@@ -97,7 +112,10 @@ class CPart:
         hart, state = self._hart, self._hart.state
         end = state[STEPS] + MOST_INSTRUCTIONS
         while (left := end - state[STEPS]) > 0:
-            if hart.run(left) != Exit.M:
+            before = state[STEPS]
+            if (code := hart.run(left)) != Exit.M:
+                if state[STEPS] == before:
+                    raise PartFailed(f"when {self.doing}: the hart did not get on ({Exit(code).name})")
                 continue
             cause = state[MCAUSE]
             if cause == ECALL_FROM_HS:
@@ -122,7 +140,11 @@ class CPart:
         self._machine(lambda: self._offered["hfence_gvma"].ask("", "call", [gpa], {}))
 
     def _ask(self, what: int, first: int, second: int) -> int:
-        frames = self._offered["frames"]
+        if what == NOT_WRITTEN:
+            raise PartFailed(f"not written yet: {self._function}")
+        frames = self._offered.get("frames")
+        if frames is None:
+            raise PartFailed(f"when {self.doing}: this lab has no frames to ask for")
         if what == FRAMES_ALLOC:
             return int(self._machine(lambda: frames.ask("alloc", "call", [first, second], {})))
         if what == FRAMES_FREE:

@@ -13,6 +13,7 @@ from rvhv.errors import RvhvError
 from rvhv.grade.cell import Cell, Disturbed, Limits, PartFailed
 from rvhv.grade.check import Bench, Check, Lost, chance
 from rvhv.grade.cpart import CPart
+from rvhv.grade.cworld import CWorld
 from rvhv.grade.lab import STANDARD, Lab
 from rvhv.grade.part import Part
 from rvhv.machine.image import Image
@@ -134,7 +135,7 @@ class Judge:
 
     def _in_c(self, image: Image) -> CPart:
         assert self.lab.c is not None
-        return CPart(image, self.lab.c.prefix, self.lab.c.file)
+        return (CWorld if self.lab.c.registers else CPart)(image, self.lab.c.prefix, self.lab.c.file)
 
     def _try(self, check: Check, files: dict[str, str], made: str) -> Result:
         if self._image is not None:

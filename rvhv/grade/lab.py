@@ -26,10 +26,12 @@ DEFAULT_SEED = "rvhv"
 
 @dataclass(frozen=True)
 class C:
-    """`file` is the student's, `prefix` what the names of its functions begin with; its headers are in `starter-c`."""
+    """`file` is the student's, `prefix` what the names of its functions begin with; its headers are in `starter-c`.
+    `registers`: they work on a hart's CSRs (`rvhv.grade.cworld`), and not on memory."""
 
     file: str
     prefix: str
+    registers: bool = False
 
 
 @dataclass(frozen=True)

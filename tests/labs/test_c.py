@@ -16,6 +16,7 @@ from rvhv.grade.lab import DEFAULT_SEED, Lab, find_lab, labs
 
 ROOT = Path(__file__).resolve().parents[2]
 HEADERS = [ROOT / "guests/monitor", ROOT / "guests/runtime"]
+SOLUTIONS = ROOT / "tests/labs/solutions"  # of labs whose form in C is none of the monitor's
 LAB = find_lab("2")
 IN_C = [lab for lab in labs() if lab.c is not None]
 
@@ -33,19 +34,23 @@ needs_compiler = pytest.mark.skipif(not has_compiler(), reason="no C compiler fo
 
 
 def reference(lab: Lab) -> str:
+    """The monitor's own file, or a solution that is written from the handout."""
     assert lab.c is not None
-    return (ROOT / "guests/monitor" / lab.c.file).read_text("utf-8")
+    solution = SOLUTIONS / lab.c.file
+    return (solution if solution.exists() else ROOT / "guests/monitor" / lab.c.file).read_text("utf-8")
 
 
 def lost(lab: Lab, source: str) -> list[Result]:
     assert lab.c is not None
+    if (SOLUTIONS / lab.c.file).exists():
+        return [result for result in Judge(lab, DEFAULT_SEED).results({lab.c.file: source}) if not result.passed]
     image = compile_c.build({lab.c.file: source}, HEADERS, trusted=True)
     return [result for result in Judge(lab, DEFAULT_SEED).judge_image(image) if not result.passed]
 
 
 @needs_compiler
 @pytest.mark.parametrize("lab", IN_C, ids=lambda lab: lab.name)
-def test_the_monitors_own_has_all_points(lab: Lab) -> None:
+def test_the_reference_has_all_points(lab: Lab) -> None:
     assert [f"{r.check.name}: {r.expected}; {r.happened}" for r in lost(lab, reference(lab))] == []
 
 

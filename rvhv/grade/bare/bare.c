@@ -2,7 +2,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { RETURN, FRAMES_ALLOC, FRAMES_FREE }; /* twin: rvhv/grade/cpart.py */
+enum { RETURN, FRAMES_ALLOC, FRAMES_FREE, NOT_WRITTEN }; /* twin: rvhv/grade/cpart.py */
 
 static uint64_t ask(uint64_t what, uint64_t first, uint64_t second) {
     register uint64_t a0 __asm__("a0") = first;
@@ -14,6 +14,10 @@ static uint64_t ask(uint64_t what, uint64_t first, uint64_t second) {
 
 uint64_t frames_alloc(uint64_t count, uint64_t align) { return ask(FRAMES_ALLOC, count, align); }
 void frames_free(uint64_t spa, uint64_t count) { ask(FRAMES_FREE, spa, count); }
+_Noreturn void not_written(void) {
+    for (;;)
+        ask(NOT_WRITTEN, 0, 0);
+}
 void lab_return(uint64_t value) { ask(RETURN, value, 0); }
 
 void *memset(void *to, int value, size_t size) {
