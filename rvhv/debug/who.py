@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rvhv.core.stop_table import CsrStop
+from rvhv.cpu.pte import PAGE
 from rvhv.debug.aims import Accessed, DataAim, ExitAim, accessed, pieces
 from rvhv.debug.arrival import Arrival
 from rvhv.debug.entries import Outcome
@@ -95,7 +96,7 @@ def wrote(session: Session, text: str) -> Culprit | Nobody:
     begins = session.history.begins
     context, alive = session.context, session.context.alive
     last = _bytes(context, aim) if isinstance(aim, DataAim) else None
-    came = session.last(aim)
+    came = session.last(aim, frames=_frames(context, aim) if isinstance(aim, DataAim) else None)
     if came is None:
         since = f"since step {begins:,}, where the history begins"
         if not isinstance(aim, DataAim):
@@ -177,6 +178,16 @@ def _storing(context: Context, aim: DataAim, access: Accessed | None, where: str
     was = "" if over is None else f", where {int.from_bytes(over, 'little'):#x} was"
     size = f"{access.size} bytes" if access.size > 1 else "1 byte"
     return f"{_instruction(context, context.pc)}writes{value} to {aim.space}:{at[0][0]:#x}, {size}{was}"
+
+
+def _frames(context: Context, aim: DataAim) -> list[int] | None:
+    """The host pages that are meant; None where that depends on the time."""
+    if aim.space == "v" or not context.alive:
+        return [aim.address & ~(PAGE - 1)] if aim.space == "h" and aim.address % PAGE + aim.length <= PAGE else None
+    try:
+        return [spa & ~(PAGE - 1) for spa, _ in addresses.pieces(context, aim.space, aim.address, aim.length)]
+    except DebugError:
+        return None
 
 
 def _read(context: Context, space: str, address: int, length: int) -> bytes | None:

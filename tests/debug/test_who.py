@@ -6,6 +6,7 @@ import pytest
 
 from rvhv.debug.view import plain
 from rvhv.errors import DebugError
+from rvhv.snapshot import history
 from tests.debug.machines import bare, hosted
 from tests.debug.test_session import START, STORES, guest, said
 
@@ -119,3 +120,27 @@ def test_the_interrupt_is_found() -> None:
         said(session, "continue")
         said(session, "who irq entropy")
         assert "it was completed" in said(session, "who irq entropy")
+
+
+def test_a_long_past_is_looked_at_only_where_the_page_was_stored_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "SPACING", 0.0)
+    monkeypatch.setattr(history, "COST_SHARE", 0)
+    rare = f"li a1, {VALUE}; sd x0, 0(a1); sd a1, 0(a1); sd a1, 0(a1); li a2, {VALUE + 4096}; again: addi a0, a0, 1; sd a0, 0(a2); j again"
+    with guest(rare) as session:
+        for _ in range(30):
+            said(session, "run 1000")
+            session.history._remember_now()
+        spa = session.context.walk(VALUE).spa
+        assert spa is not None and len(session.history.snapshots) > 20
+        restored = []
+        restore = session.history._restore
+        monkeypatch.setattr(session.history, "_restore", lambda snapshot: (restored.append(snapshot), restore(snapshot)))
+        told = said(session, f"who h:{spa:#x}")
+        assert f"where {VALUE:#x} was" in told  # the second one, which changed nothing
+        assert len(restored) < 10
+        for where in (f"h:{spa:#x}", f"g:{VALUE:#x}"):
+            said(session, "goto end")
+            steps = session.target.steps
+            assert said(session, f"who {where}") == told.replace(f"h:{spa:#x}", where) and session.target.steps < steps
+        assert "where 0x0 was" in said(session, f"who g:{VALUE:#x}")
+        assert "writes 0x0 to" in said(session, f"who g:{VALUE:#x}")
