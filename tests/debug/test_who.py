@@ -125,7 +125,8 @@ def test_the_interrupt_is_found() -> None:
 def test_a_long_past_is_looked_at_only_where_the_page_was_stored_to(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(history, "SPACING", 0.0)
     monkeypatch.setattr(history, "COST_SHARE", 0)
-    rare = f"li a1, {VALUE}; sd x0, 0(a1); sd a1, 0(a1); sd a1, 0(a1); li a2, {VALUE + 4096}; again: addi a0, a0, 1; sd a0, 0(a2); j again"
+    first = f"li a1, {VALUE}; sd x0, 0(a1); sd a1, 0(a1); sd a1, 0(a1)"
+    rare = f"{first}; li a2, {VALUE + 4096}; again: addi a0, a0, 1; sd a0, 0(a2); j again"
     with guest(rare) as session:
         for _ in range(30):
             said(session, "run 1000")
