@@ -13,12 +13,13 @@ from rvhv.debug.arrival import Arrival
 from rvhv.debug.entries import Outcome
 from rvhv.debug.look import addresses
 from rvhv.debug.look.backtrace import Backtrace, backtrace
-from rvhv.debug.look.code import source_text, text_of, word_at
+from rvhv.debug.look.code import length_of, source_text, text_of, word_at
 from rvhv.debug.look.interrupts import EXTERNAL
 from rvhv.debug.look.machines import source_names
 from rvhv.debug.look.places import place, source
 from rvhv.debug.look.table import cell, columns, paragraph
 from rvhv.debug.target import Context, Ended, Halt, VmContext
+from rvhv.debug.travel import SRET, TRAP_RETURNS
 from rvhv.debug.view import Line
 from rvhv.errors import DebugError
 from rvhv.hv.exits import MmioExit
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 FRAMES = 5  # of the backtrace
 FURTHEST = 2_000  # steps behind a claim that are looked at
 MOST_LINES = 16  # of source, that are shown of them
-SRET = 0x1020_0073
 ASSEMBLY = (".S", ".s")
 COMPLETED = "and it was completed"
 LONGEST = 70  # characters of a source line
@@ -106,7 +106,7 @@ def wrote(session: Session, text: str) -> Culprit | Nobody:
     context, stop = came.context, came.halt.stop
     notes: tuple[str, ...] = ()
     if isinstance(stop, CsrStop):
-        by = f"{_instruction(context, stop.pc)}at {place(context, stop.pc)}"
+        by = f"{_changer(context, stop.pc)}at {place(context, stop.pc)}"
         said = f"{stop.csr} was {stop.old:#x} and became {stop.new:#x}: {by}"
     else:
         assert isinstance(aim, DataAim)
@@ -164,6 +164,16 @@ def _instruction(context: Context, pc: int) -> str:
         return f"`{text_of(context, word_at(context, 'v', pc), pc)}` "
     except DebugError:
         return ""
+
+
+def _changer(context: Context, pc: int) -> str:
+    """What changed a CSR at `pc`: the instruction, or the trap that led elsewhere."""
+    try:
+        word = word_at(context, "v", pc)
+    except DebugError:
+        word = 0
+    trapped = context.pc != pc + length_of(word) and word not in TRAP_RETURNS
+    return "by the trap taken " if trapped else _instruction(context, pc)
 
 
 # what a store does

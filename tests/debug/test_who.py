@@ -64,6 +64,13 @@ def test_a_csr() -> None:
         assert session.context.steps == 2
 
 
+def test_a_trap_changes_csrs_too() -> None:
+    with hosted("broken-irq") as session:
+        said(session, "continue")
+        told = said(session, "who vscause")
+        assert "became 0x8000000000000009: by the trap taken at 0x" in told and "guest_main" in told
+
+
 def test_what_a_device_wrote_later_is_said() -> None:
     with hosted("broken-ring") as session:
         said(session, "continue")
