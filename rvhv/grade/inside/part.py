@@ -197,7 +197,7 @@ class Servant:
         return confined
 
     def _check_imports(self, file: str, tree: Any, allowed: set[str], own: dict[str, Any]) -> None:
-        for line, module in imported(tree, allowed):
+        for line, module in imported(tree, {*allowed, *own}):
             if module in own:
                 continue
             if module not in allowed:
