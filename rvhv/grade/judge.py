@@ -33,6 +33,7 @@ class Result:
     show: str = ""
     output: str = ""
     endless: bool = False
+    slow: bool = False  # endless by CPU time
     loaded: bool = True
 
     def document(self) -> dict[str, Any]:
@@ -141,7 +142,7 @@ class Judge:
             return self._judge(check, self._in_c(self._image), None)
         limits = self.lab.limits
         result = self._run(check, files, made, limits)
-        if result.endless and not made:  # against the reference here and now, before it is said to be endless
+        if result.slow and not made:  # against the reference here and now, before it is said to be endless
             allowed = TIMES_THE_REFERENCE * self.reference_cpu(check)
             if allowed > limits.cpu_seconds:
                 result = self._run(check, files, made, replace(limits, cpu_seconds=allowed))
@@ -176,7 +177,7 @@ class Judge:
             result.expected, result.happened, result.show = lost.expected, lost.happened, lost.show
         except PartFailed as failed:
             result.expected, result.happened, result.places = check.title, failed.reason, failed.places
-            result.endless, result.loaded = failed.endless, part.loaded
+            result.endless, result.slow, result.loaded = failed.endless, failed.slow, part.loaded
         except Disturbed:
             raise
         except RvhvError as error:  # of the machine, which the part let through
