@@ -180,6 +180,25 @@ class TestEnds:
         assert "its process ended in the middle" in reason(source) or "Error" in reason(source)
 
 
+class TestTheReference:
+    """It is asked for its CPU time once, while the part goes on."""
+
+    def test_a_slow_part_has_its_time(self) -> None:
+        class Slow(Judge):
+            asked = 0
+
+            def reference_cpu(self, check):  # type: ignore[no-untyped-def]
+                self.asked += 1
+                return 0.1
+
+        source = in_next(
+            "p = __import__('time').process_time; end = p() + 1.5", "while p() < end: pass", "return self.machine.value + 1"
+        )
+        judge = Slow(LAB, SECRET_SEED)
+        assert judge.grade({"one.py": source}).points == 2
+        assert judge.asked == 1
+
+
 class TestPatience:
     """What takes long and is no endless loop for whoever looks only when nothing comes."""
 
