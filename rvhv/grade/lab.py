@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import tomllib
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import rvhv
 from rvhv.errors import ConfigError
 from rvhv.grade.cell import Limits
 from rvhv.grade.check import Check
+from rvhv.grade.inside.part import imported
 
 HOME = Path(rvhv.__file__).parent / "labs"
 STANDARD = (
@@ -83,9 +85,17 @@ class Lab:
         return {module: source_of(module) for module in self.gives}
 
     def solution(self) -> tuple[dict[str, str], str]:
-        """The reference as a submission, and the name of what is made."""
+        """The reference as a submission, with the modules of rvhv that it needs besides those that the lab gives; and the name
+        of what is made."""
         module, made = self.reference
-        return {f"{self.main}.py": source_of(module)}, made
+        files = {f"{self.main}.py": source_of(module)}
+        todo = [module]
+        while todo:
+            for _, needed in imported(ast.parse(source_of(todo.pop())), MODULES):
+                if needed in MODULES and needed not in self.gives and f"{needed}.py" not in files:
+                    files[f"{needed}.py"] = source_of(needed)
+                    todo.append(needed)
+        return files, made
 
     def version(self) -> str:
         """Of everything that a grade depends on besides the submission and the seed: 16 hex digits."""
@@ -97,8 +107,22 @@ class Lab:
         return digest.hexdigest()[:16]
 
 
+class Modules:
+    """Names of rvhv's modules; packages are none."""
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name.startswith("rvhv.") and path_of(name).is_file()
+
+
+MODULES = Modules()
+
+
+def path_of(module: str) -> Path:
+    return Path(rvhv.__file__).parent.parent / f"{module.replace('.', '/')}.py"
+
+
 def source_of(module: str) -> str:
-    return (Path(rvhv.__file__).parent.parent / f"{module.replace('.', '/')}.py").read_text("utf-8")
+    return path_of(module).read_text("utf-8")
 
 
 @cache

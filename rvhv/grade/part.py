@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 from rvhv.errors import RvhvError
@@ -227,5 +228,8 @@ class Part:
 
 def show(value: Any) -> str:
     """A value in a message: short, whatever it is."""
-    text = value.name if isinstance(value, wire.Named) else repr(value)
+    if isinstance(value, SimpleNamespace):
+        text = ", ".join(f"{name}={item:#x}" if type(item) is int else f"{name}={item!r}" for name, item in vars(value).items())
+    else:
+        text = value.name if isinstance(value, wire.Named) else repr(value)
     return text if len(text) <= 60 else f"{text[:60]}..."

@@ -20,10 +20,10 @@ from rvhv.grade.part import Offered, attribute, data, maybe, method, u64, whole
 from rvhv.hext.walks.record import Walk
 from rvhv.hext.walks.recorder import walk_gpa
 from rvhv.hv import registers as r
-from rvhv.hv.gstage import hgatp
 from rvhv.hv.hypervisor import Hypervisor
 from rvhv.hv.stopped import GuestStopped
 from rvhv.hv.vm import VM
+from rvhv.hv.world import hgatp
 from rvhv.machine.board import BOARD
 from rvhv.machine.image import Image
 from rvhv.machine.memory import PAGE, FrameAllocator, Memory

@@ -11,6 +11,7 @@ from rvhv.hv import fetch, mmio
 from rvhv.hv import registers as r
 from rvhv.hv.registers import cause_text
 from rvhv.hv.sbi import GUEST_SBI
+from rvhv.hv.trapped import ACCESS, refusal, trap_of
 from rvhv.sbi import LEGACY_END, error_name
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 WFI = 0x1050_0073
 ECALL = 0x0000_0073
-GUEST_PAGE_FAULTS = {**mmio.ACCESS, r.FETCH_GUEST_PAGE: "instruction fetch"}
+GUEST_PAGE_FAULTS = {**ACCESS, r.FETCH_GUEST_PAGE: "instruction fetch"}
 
 
 @dataclass
@@ -121,12 +122,11 @@ class GuestPageFaultExit(VmExit):
 
     @classmethod
     def capture(cls, vm: VM) -> GuestPageFaultExit:
-        state = vm.hart.state
-        cause, pc, tinst = state[r.SCAUSE], state[r.SEPC], state[r.HTINST]
-        implicit = tinst in mmio.PSEUDO
-        gpa = mmio.faulting_gpa(vm)
-        word = None if cause == r.FETCH_GUEST_PAGE else fetch.instruction(vm, pc)
-        return cls(vm, cause, pc, state[r.STVAL], word, gpa, implicit, mmio.refusal(vm))
+        trap = trap_of(vm)
+        word = None if trap.scause == r.FETCH_GUEST_PAGE else fetch.instruction(vm, trap.sepc)
+        implicit = trap.htinst in mmio.PSEUDO
+        gpa = mmio.faulting_gpa(trap)
+        return cls(vm, trap.scause, trap.sepc, trap.stval, word, gpa, implicit, refusal(vm, trap))
 
     def explain(self) -> str:
         if self.implicit:
@@ -157,7 +157,7 @@ class MmioExit(GuestPageFaultExit):
     @classmethod
     def capture(cls, vm: VM) -> MmioExit:
         fault = GuestPageFaultExit.capture(vm)
-        access = mmio.decode_trapped(vm)
+        access = mmio.decode_trapped(trap_of(vm), lambda gva: fetch.half(vm, gva))
         found = None if access is None else vm.bus.find(fault.gpa, access.size)
         device, offset = (None, 0) if found is None else (found[0].name, found[1])
         value = 0 if access is None else vm.hart.state[r.X0 + access.register] & (1 << 8 * access.size) - 1
@@ -242,7 +242,7 @@ def build(vm: VM) -> VmExit:
     if cause == r.ECALL_VS:
         return SbiExit.capture(vm)
     if cause in GUEST_PAGE_FAULTS:
-        return (GuestPageFaultExit if vm.ram.covers(mmio.faulting_gpa(vm)) else MmioExit).capture(vm)
+        return (GuestPageFaultExit if vm.ram.covers(mmio.faulting_gpa(trap_of(vm))) else MmioExit).capture(vm)
     if cause == r.VIRTUAL_INSTRUCTION:
         waits = state[r.STVAL] == WFI and state[r.HSTATUS] & r.SPVP
         return (WfiExit if waits else VirtualInstructionExit).capture(vm)

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rvhv.cpu.pte import PAGE
-
 if TYPE_CHECKING:
     from rvhv.hv.vm import VM
+
+MASK64 = (1 << 64) - 1
 
 
 def instruction(vm: VM, gva: int) -> int | None:
     """The 16- or 32-bit instruction at `gva` of the VM on the hart; None when it cannot be fetched."""
-    spa = vm.vcpu.walk(gva, "fetch").spa
-    if spa is None:
-        return None
-    low = _half(vm, spa)
-    if low & 3 != 3:
+    low = half(vm, gva)
+    if low is None or low & 3 != 3:
         return low
-    upper = spa + 2 if gva % PAGE < PAGE - 2 else vm.vcpu.walk(gva + 2, "fetch").spa
-    return None if upper is None else _half(vm, upper) << 16 | low
+    upper = half(vm, (gva + 2) & MASK64)
+    return None if upper is None else upper << 16 | low
 
 
-def _half(vm: VM, spa: int) -> int:
-    return int.from_bytes(vm.hv.memory.read(spa, 2), "little")
+def half(vm: VM, gva: int) -> int | None:
+    """The 16 bits there; None when they cannot be fetched."""
+    spa = vm.vcpu.walk(gva, "fetch").spa
+    return None if spa is None else int.from_bytes(vm.hv.memory.read(spa, 2), "little")

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
 PAGE = 4096
 PAGE_SHIFT = 12
-MODE_SV39X4 = 8  # hgatp.MODE
 LEVELS = 3
 ROOT_FRAMES = 4  # norm:hgatp_mode_x4: the root is 16 KiB, at a 16 KiB boundary
 
@@ -59,10 +58,6 @@ def vpn(gpa: int, level: int) -> int:
 def block(level: int) -> int:
     """Bytes that a leaf of `level` maps: 4 KiB, 2 MiB, 1 GiB."""
     return PAGE << 9 * level
-
-
-def hgatp(root: int, vmid: int) -> int:
-    return MODE_SV39X4 << 60 | (vmid & 0x3FFF) << 44 | root >> PAGE_SHIFT
 
 
 def pte_of(spa: int, flags: int) -> int:
@@ -118,6 +113,11 @@ class Sv39x4:
             spa = self.leaves[level][at // block(level)]
             self.memory.write_u64(self._slot(at, level), pte_of(spa, FLAGS | RIGHTS[rights]))
             self.hfence_gvma(at)
+
+    @property
+    def mapped(self) -> int:
+        """Bytes of guest memory that have frames."""
+        return sum(len(leaves) * block(level) for level, leaves in enumerate(self.leaves))
 
     def release(self) -> None:
         for level, leaves in enumerate(self.leaves):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rvhv.hv import inject, mmio
+from rvhv.hv import mmio
 from rvhv.hv import registers as r
 from rvhv.hv.exits import WFI
 from rvhv.hv.registers import cause_text
-from rvhv.hv.sbi import GUEST_SBI
 from rvhv.hv.stopped import GuestStopped
+from rvhv.hv.trapped import refusal, trap_of
 
 if TYPE_CHECKING:
     from rvhv.hv.vm import VM
@@ -19,19 +19,19 @@ Handler = Callable[["VM"], None]
 
 
 def ecall(vm: VM) -> None:
-    GUEST_SBI.call(vm, vm.hart.state)
-    vm.vcpu.step_over(4)
+    vm.sbi.ecall(vm.hart.state[r.SEPC])
 
 
 def guest_page_fault(vm: VM) -> None:
     """RAM: give the page a frame and retry. Elsewhere: a device, or an access fault for the guest."""
-    gpa = mmio.faulting_gpa(vm)
+    trap = trap_of(vm)
+    gpa = mmio.faulting_gpa(trap)
     if not vm.ram.covers(gpa):
-        mmio.emulate(vm, gpa)
+        vm.mmio.emulate(trap)
         return
     if vm.gstage.frame(gpa) is not None:
         # ours never do this; a lab's may
-        raise GuestStopped(f"guest-page fault at gpa {gpa:#x} although its page is mapped: {mmio.refusal(vm)}")
+        raise GuestStopped(f"guest-page fault at gpa {gpa:#x} although its page is mapped: {refusal(vm, trap)}")
     vm.gstage.map(gpa)
 
 
@@ -42,7 +42,7 @@ def virtual_instruction(vm: VM) -> None:
         vm.vcpu.step_over(4)
         vm.vcpu.wait()
     else:
-        inject.illegal_instruction(vm.hart)
+        vm.vcpu.interrupts.exception(r.ILLEGAL, state[r.STVAL])  # stval holds its bits
 
 
 def unexpected(vm: VM) -> None:

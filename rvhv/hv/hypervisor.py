@@ -19,18 +19,22 @@ from rvhv.fences.hart import CheckedHart
 from rvhv.hart import Hart
 from rvhv.hv import exits
 from rvhv.hv import registers as r
+from rvhv.hv.cpu import Registers
 from rvhv.hv.exits import VmExit
 from rvhv.hv.gstage import Fencer, GStage, Sv39x4
 from rvhv.hv.guests import find_image
 from rvhv.hv.handlers import HANDLERS, Handler, unexpected
+from rvhv.hv.interrupts import Interrupts, VirtualInterrupts
+from rvhv.hv.mmio import Devices, Emulator, Guest, Mmio
 from rvhv.hv.sbi import GUEST_SBI
 from rvhv.hv.scheduler import HEAVIEST, SLICE_STEPS, RoundRobin, Scheduler
 from rvhv.hv.setup import host_guests
 from rvhv.hv.sizes import PAGE, MemoryShort, memory_size, show_size, whole
 from rvhv.hv.stopped import GuestStopped
 from rvhv.hv.trace import Record, Trace
-from rvhv.hv.vcpu import Clock
+from rvhv.hv.vcpu import Clock, Worlds
 from rvhv.hv.vm import VM
+from rvhv.hv.world import WorldSwitch
 from rvhv.jit.engine import chosen_tier, close_engine
 from rvhv.machine.board import BOARD
 from rvhv.machine.disk import DiskImage
@@ -53,8 +57,10 @@ class Hypervisor:
 
     `clock` "machine": guests see the machine's time; "vm": each sees its own, and cannot feel its neighbours.
     `scheduler` replaces round robin with slices of `slice_steps`; `gstage` makes a VM's G-stage from a Memory, a
-    FrameAllocator and its HFENCE.GVMA; `tier` is "interp", "jit" or "auto" (None: RVHV_TIER's, or auto); `hart` is for
-    tests, and has its own. With `check_fences`, `fences.reports` has the accesses that a missing fence leaves to chance
+    FrameAllocator and its HFENCE.GVMA; `world` makes what enters and switches guests from the hart's registers (None: see
+    `World`), `interrupts` what gives a VM its interrupts and exceptions, `mmio` what emulates its accesses to devices; `tier` is
+    "interp", "jit" or "auto" (None: RVHV_TIER's, or auto); `hart` is for tests, and has its own.
+    With `check_fences`, `fences.reports` has the accesses that a missing fence leaves to chance
     (then `hart` and `tier` do not count). Raises ConfigError.
     """
 
@@ -72,6 +78,9 @@ class Hypervisor:
         seed: int = 0,
         scheduler: Scheduler | None = None,
         gstage: Callable[[Memory, FrameAllocator, Fencer], GStage] = Sv39x4,
+        world: Callable[[Registers], WorldSwitch] | None = None,
+        interrupts: Callable[[Registers], VirtualInterrupts] = Interrupts,
+        mmio: Callable[[Guest, Devices], Emulator] = Mmio,
         hart: Callable[[Memory], Hart] | None = None,
         check_fences: bool = False,
         tier: str | None = None,
@@ -94,6 +103,7 @@ class Hypervisor:
             self.hart: Hart = CheckedHart(self.memory, self.fences)
         else:
             self.hart = Hart(self.memory, tier=tier) if hart is None else hart(self.memory)
+        self.worlds = Worlds(self.hart, world)
         self.scheduler = RoundRobin(slice_steps) if scheduler is None else scheduler
         self.vms: list[VM] = []
         self.stopped_at: tuple[VM, Stop] | None = None  # when `run` or `exits` returned for a breakpoint or watchpoint
@@ -111,6 +121,8 @@ class Hypervisor:
         self._raised: BaseException | None = None  # by `on_console`, while an exit was handled
         self._handled: VmExit | None = None  # what `on_exit` is about to see
         self._make_gstage = gstage
+        self.make_interrupts = interrupts
+        self.make_mmio = mmio
         self._trace = Trace()
         self._handlers = dict(HANDLERS)
         self._current: VM | None = None
@@ -118,7 +130,8 @@ class Hypervisor:
         self._slice = 0  # of the current VM: the steps that the scheduler gave it
         self._slice_end = 0  # and its end on the hart's step counter
         host_guests(self.hart)
-        self.fast_calls = self.fences is None  # SBI calls that need no Python do without it: the run is the same
+        # SBI calls that need no Python do without it: the run is the same
+        self.fast_calls = self.fences is None and interrupts is Interrupts
         self._calls = self.hart.answer_calls(GUEST_SBI.calls, cost=EXIT_COST)
         self._reset = bytearray(ARCH_BYTES)
         self.hart.save(self._reset)
@@ -465,6 +478,8 @@ class Hypervisor:
                 return vm
             deadline = min((vm.vcpu.deadline for vm in alive if vm.vcpu.deadline is not None), default=None)
             if deadline is not None:
+                if deadline <= clock:  # ours never do this; a lab's may
+                    raise ConfigError("a VM that waits for its timer does not wake up when it is due")
                 state[r.CLOCK] = deadline  # nobody has anything to do before
             elif self._asked or not self._fed():
                 if self._asked:

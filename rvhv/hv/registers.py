@@ -28,15 +28,15 @@ TRACE_VM = SLOT["trace_vm"]
 TRACE_HEAD = SLOT["trace_head"]
 HS_HOOK = SLOT["hs_hook"]
 CALLS, SLICE_END = SLOT["calls"], SLOT["slice_end"]
-PC, V = SLOT["pc"], SLOT["v"]
+PC, PRV, V = SLOT["pc"], SLOT["prv"], SLOT["v"]
 SEPC, SCAUSE, STVAL = SLOT["sepc"], SLOT["scause"], SLOT["stval"]
 HTVAL, HTINST, HSTATUS, HVIP, HTIMEDELTA = (SLOT[n] for n in ("htval", "htinst", "hstatus", "hvip", "htimedelta"))
-VSSTATUS, VSTVEC, VSATP, VSTIMECMP, VSCAUSE = (SLOT[n] for n in ("vsstatus", "vstvec", "vsatp", "vstimecmp", "vscause"))
+VSTVEC, VSTIMECMP, VSCAUSE = (SLOT[n] for n in ("vstvec", "vstimecmp", "vscause"))
 X0 = SLOT["x0"]
 A0, A1, A2, A6, A7 = (SLOT[f"x{n}"] for n in (10, 11, 12, 16, 17))
 
 SIE, SPIE, SPP = (field("vsstatus", n) for n in ("SIE", "SPIE", "SPP"))  # the same bits in sstatus
-SPV, SPVP, VTW = (field("hstatus", n) for n in ("SPV", "SPVP", "VTW"))
+SPV, SPVP, VTW, GVA = (field("hstatus", n) for n in ("SPV", "SPVP", "VTW", "GVA"))
 
 INTERRUPT = 1 << 63  # of scause
 ECALL_VS = cause("ecall_vs")

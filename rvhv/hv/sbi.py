@@ -1,8 +1,11 @@
-"""The SBI that a guest sees: what it is composed of, and how a VM answers it."""
+"""The SBI that a guest sees: what it is composed of, and how its calls are answered."""
 
 from __future__ import annotations
 
-from rvhv.sbi import Sbi, base, dbcn, ipi, legacy, rfence, srst, time
+from typing import Any
+
+from rvhv.sbi import base, dbcn, ipi, legacy, rfence, srst, time
+from rvhv.sbi.table import Sbi
 
 GUEST_SBI = Sbi(
     [
@@ -14,3 +17,23 @@ GUEST_SBI = Sbi(
         *legacy.FENCES,
     ]
 )
+ECALL_LENGTH = 4
+MASK64 = (1 << 64) - 1
+
+
+class GuestSbi:
+    """Of one guest (`rvhv.hv.trapped.TrappedGuest`), which is what the functions of the extensions know as their caller."""
+
+    sbi = GUEST_SBI
+
+    def __init__(self, guest: Any) -> None:
+        self.guest = guest
+
+    def __getattr__(self, name: str) -> Any:
+        """RAM, console, timer and what else a function asks of its caller."""
+        return getattr(self.guest, name)
+
+    def ecall(self, pc: int) -> None:
+        """Answer the call that was made at `pc`."""
+        self.sbi.call(self, self.guest.x)
+        self.guest.resume((pc + ECALL_LENGTH) & MASK64)

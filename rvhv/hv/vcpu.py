@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from rvhv.core.registry import ISA
-from rvhv.cpu.state import ARCH_BYTES, ARCH_WORDS, SLOT
+from rvhv.cpu.state import ARCH_BYTES, ARCH_WORDS, SLOT, Prv
 from rvhv.errors import ConfigError
 from rvhv.hv import registers as r
-from rvhv.hv.gstage import hgatp
+from rvhv.hv.cpu import Cpu, Registers
+from rvhv.hv.interrupts import VirtualInterrupts
+from rvhv.hv.world import World, WorldSwitch
 
 if TYPE_CHECKING:
     from rvhv.hart import Hart
@@ -30,21 +33,46 @@ class Clock(StrEnum):
     VM = "vm"
 
 
+# of a VCPU's block what has no name that software knows: it counts, or ends with an `sret`
+UNNAMED = [SLOT[name] for name in ("vm_steps", "trap_steps", "traps_in_a_row", "reservation", "reservation_size")]
+PREEMPTED = r.INTERRUPT | 5  # scause of the supervisor timer interrupt by which a hypervisor gets its hart back
+
+
+@dataclass(frozen=True)
+class GuestHart:
+    """`rvhv.hv.world.Guest`."""
+
+    vmid: int
+    root: int
+    entry: int
+    device_tree: int
+    hart_id: int = 0
+
+
+class Worlds:
+    """How the VCPUs of a hart change places: by `make`'s world switch, or with one block copy."""
+
+    def __init__(self, hart: Hart, make: Callable[[Registers], WorldSwitch] | None) -> None:
+        self.cpu = Cpu(hart)
+        self.by_name = make is not None
+        self.world: WorldSwitch = World(self.cpu) if make is None else make(self.cpu)
+
+
 class VCPU:
     """One guest hart. While it is on the hart the hart's state is its state; otherwise its block is."""
 
-    def __init__(self, hart: Hart, number: int, clock: Clock) -> None:
-        self.hart = hart
+    def __init__(self, worlds: Worlds, interrupts: Callable[[Registers], VirtualInterrupts], number: int, clock: Clock) -> None:
+        self.hart = worlds.cpu.hart
+        self.worlds = worlds
+        self.interrupts = interrupts(worlds.cpu)
         self.number = number
         self.clock = clock
         self.csr = CsrFile(self)
         self.loaded = False
-        self.external = False  # the line from the PLIC; it reaches hvip.VSEIP at once or at the next world switch
         self.gives_way = False  # it leaves the hart before its slice is used up
         self.asleep = False
         self.deadline: int | None = None  # of the last WFI: the clock at which vstimecmp ends it; None: it never does
         self._too_late = False  # it has one, behind LAST_DEADLINE
-        self._wakes_on_external = False
         self._block = bytearray(ARCH_BYTES)
         self._off_hart = memoryview(self._block).cast("Q")
         self._own_clock = 0
@@ -53,14 +81,10 @@ class VCPU:
         """Fill the block: `reset` is the block of a hart set up for guests; this one starts in VS-mode at `entry`."""
         hart = self.hart
         hart.restore(reset)
-        hart.write_csr("hgatp", hgatp(root, self.number))
-        hart.write_csr("hstatus", hart.read_csr("hstatus") | r.SPV)
-        hart.write_csr("sstatus", hart.read_csr("sstatus") | r.SPP)
-        hart.write_csr("sepc", entry)
-        hart.state[r.A0] = 0  # hart id
-        hart.state[r.A1] = device_tree
+        self._guest = GuestHart(self.number, root, entry, device_tree)
+        self.worlds.world.start(self._guest)
         hart.sret()
-        hart.save(self._block)
+        self.leave()
 
     # what a person looks at
 
@@ -122,69 +146,74 @@ class VCPU:
     def enter(self) -> None:
         """Put this VCPU on the hart."""
         hart = self.hart
-        hart.restore(self._block)
+        if self.worlds.by_name:
+            self.worlds.world.restore(self._guest)
+            hart.sret()
+            for slot in UNNAMED:
+                hart.state[slot] = self._off_hart[slot]
+        else:
+            hart.restore(self._block)
         hart.state[r.TRACE_VM] = self.number
         if self.clock is Clock.VM:
             hart.state[r.CLOCK] = self._own_clock
         self.loaded = True
         self.gives_way = False
-        self._drive_external()
+        self.interrupts.enter()
 
     def leave(self) -> None:
         """Take this VCPU off the hart, after the `sret` that ended its last exit."""
+        if self.loaded:
+            self.interrupts.leave()
         self._own_clock = self.hart.state[r.CLOCK]
         self.hart.save(self._block)
         self.loaded = False
+        if self.worlds.by_name:
+            self.preempt()
+            self.worlds.world.save(self._guest)
+
+    def preempt(self) -> None:
+        """The trap into HS-mode that the end of a slice is on hardware."""
+        hart, state = self.hart, self.hart.state
+        if not state[r.V]:
+            return  # its last exit ended with no `sret`: it has stopped
+        supervisor = state[r.PRV] == Prv.S
+        hart.write_csr("hstatus", hart.read_csr("hstatus") & ~(r.SPVP | r.GVA) | r.SPV | (r.SPVP if supervisor else 0))
+        sstatus = hart.read_csr("sstatus")
+        spie = r.SPIE if sstatus & r.SIE else 0
+        hart.write_csr("sstatus", sstatus & ~(r.SPP | r.SPIE | r.SIE) | spie | (r.SPP if supervisor else 0))
+        for csr, value in (("sepc", state[r.PC]), ("scause", PREEMPTED), ("stval", 0), ("htval", 0), ("htinst", 0)):
+            hart.write_csr(csr, value)
+        state[r.PRV], state[r.V] = Prv.S, 0
+        state[r.PC] = hart.read_csr("stvec") & ~3
 
     def step_over(self, length: int) -> None:
         """The instruction at sepc, `length` bytes long, was emulated: the next `sret` goes behind it."""
-        state = self.hart.state
-        self.hart.write_csr("sepc", (state[r.SEPC] + length) & MASK64)
-        state[r.TRAPS_IN_A_ROW] = 0  # the guest gets on: no trap loop
+        self.resume((self.hart.state[r.SEPC] + length) & MASK64)
 
-    # interrupts
-
-    def set_external(self, level: bool) -> None:
-        """The PLIC's line for this VCPU's S-mode changed."""
-        self.external = level
-        if self.loaded:
-            self._drive_external()
-
-    def _drive_external(self) -> None:
-        # vsip.SSIP is the guest's own and lives in hvip too: only VSEIP is ours
-        hvip = self.hart.state[r.HVIP]
-        wanted = hvip | r.VSEIP if self.external else hvip & ~r.VSEIP
-        if wanted != hvip:
-            self.hart.write_csr("hvip", wanted)
+    def resume(self, pc: int) -> None:
+        """The next `sret` goes there."""
+        self.hart.write_csr("sepc", pc)
+        self.hart.state[r.TRAPS_IN_A_ROW] = 0  # the guest gets on: no trap loop
 
     # waiting
 
     def wait(self) -> None:
-        """WFI: give way until an enabled interrupt is pending, whatever vsstatus.SIE says; not if one is already."""
-        hart = self.hart
-        enabled = hart.read_csr("hie") & r.VS_INTERRUPTS
-        if hart.read_csr("hip") & enabled:
+        """WFI: give way until an enabled interrupt is pending; not if one is already."""
+        if not self.interrupts.wait():
             return
         self.gives_way = True
-        self._wakes_on_external = bool(enabled & r.VSEIP)
-        self.deadline, self._too_late = None, False
-        if enabled & r.VSTIP:
-            vstimecmp = hart.state[r.VSTIMECMP]
-            clock = ((vstimecmp - hart.state[r.HTIMEDELTA]) & MASK64) * r.STEPS_PER_TICK
-            if clock <= LAST_DEADLINE:
-                self.deadline = clock
-            else:
-                self._too_late = vstimecmp != MASK64  # which is how software asks for no timer
+        ticks = self.interrupts.deadline
+        self._too_late = ticks is not None and ticks * r.STEPS_PER_TICK > LAST_DEADLINE
+        self.deadline = None if ticks is None or self._too_late else ticks * r.STEPS_PER_TICK
         if self.clock is Clock.VM and self.deadline is not None:
-            hart.state[r.CLOCK] = self.deadline  # a clock of its own jumps at once: nobody else can tell
+            self.hart.state[r.CLOCK] = self.deadline  # a clock of its own jumps at once: nobody else can tell
         else:
             self.asleep = True
 
     def awake(self, clock: int) -> bool:
         """Whether it can run at `clock`; ends its sleep if so."""
         if self.asleep:
-            due = self.deadline is not None and self.deadline <= clock
-            self.asleep = not (due or (self._wakes_on_external and self.external))
+            self.asleep = not self.interrupts.awake(clock // r.STEPS_PER_TICK)
         return not self.asleep
 
     @property

@@ -14,10 +14,12 @@ from rvhv.errors import ConfigError, ImageError
 from rvhv.hv import registers as r
 from rvhv.hv.console import Console
 from rvhv.hv.gstage import PAGE, RIGHTS, Fencer, GStage, block
+from rvhv.hv.mmio import Emulator
 from rvhv.hv.ram import Metered, Ram
 from rvhv.hv.registers import cause_text
-from rvhv.hv.sbi import GUEST_SBI
+from rvhv.hv.sbi import GuestSbi
 from rvhv.hv.stopped import GuestStopped
+from rvhv.hv.trapped import TrappedGuest
 from rvhv.hv.vcpu import VCPU
 from rvhv.machine.board import BLOCK_SLOT, BOARD, CONSOLE_SLOT, ENTROPY_SLOT
 from rvhv.machine.bus import Bus
@@ -26,7 +28,7 @@ from rvhv.machine.fdt import guest_device_tree
 from rvhv.machine.image import Image, check_fits
 from rvhv.machine.memory import FrameAllocator, Memory
 from rvhv.machine.plic import Plic
-from rvhv.sbi import Sbi, rfence
+from rvhv.sbi import rfence
 from rvhv.virtio.block import Block
 from rvhv.virtio.console import Console as VirtioConsole
 from rvhv.virtio.device import Device
@@ -50,6 +52,8 @@ class VM:
     gstage: GStage
     ram: Ram
     devices_memory: Metered
+    sbi: GuestSbi
+    mmio: Emulator
 
     def __init__(
         self,
@@ -78,7 +82,7 @@ class VM:
         slots = (CONSOLE_SLOT, ENTROPY_SLOT) if disk is None else (CONSOLE_SLOT, BLOCK_SLOT, ENTROPY_SLOT)
         self._device_tree = guest_device_tree(name=name, ram_size=memory, virtio_slots=slots, seed=hv.seed)
         self._check_device_tree()
-        self.vcpu = VCPU(hv.hart, number, hv.clock)
+        self.vcpu = VCPU(hv.worlds, hv.make_interrupts, number, hv.clock)
         self.console = Console(self._printed)
         self.bus = Bus()
         self.plic = Plic(self._on_plic_output)
@@ -113,6 +117,9 @@ class VM:
         if self.disk is not None:
             self._attach(BLOCK_SLOT, Block(self.disk, serial=self.name))
         self._attach(ENTROPY_SLOT, Entropy(self.hv.seed, self.name))
+        guest = TrappedGuest(self)
+        self.sbi = GuestSbi(guest)
+        self.mmio = self.hv.make_mmio(guest, self.bus)
         self.vcpu.setup(reset, self.gstage.root, self.image.entry, BOARD.device_tree)
 
     def _attach(self, slot: int, device: Device) -> VirtioMmio:
@@ -157,7 +164,7 @@ class VM:
 
     def _on_plic_output(self, context: int, level: bool) -> None:
         if context == S_CONTEXT:
-            self.vcpu.set_external(level)
+            self.vcpu.interrupts.set_external(level)
 
     def _on_broken(self, sentence: str) -> None:
         self._warnings += 1
@@ -189,13 +196,8 @@ class VM:
 
     # what it asks the SBI for
 
-    @property
-    def sbi(self) -> Sbi:
-        return GUEST_SBI
-
     def set_timer(self, stime_value: int) -> None:
-        # VSTIP is the comparison itself, so a time in the future also clears it (norm:hip_vstip_clear)
-        self.hart.write_csr("vstimecmp", stime_value)
+        self.vcpu.interrupts.set_timer(stime_value)
 
     hart_count = 1
 

@@ -82,3 +82,26 @@ class Bus:
         device = self._devices[at]
         offset = gpa - device.base
         return (device, offset) if offset + size <= device.size else None
+
+    def load(self, gpa: int, size: int) -> int | None:
+        """None when nothing answers there, or the device refuses."""
+        found = self.find(gpa, size)
+        if found is None:
+            return None
+        device, offset = found
+        try:
+            return device.load(offset, size)
+        except BusFault:
+            return None
+
+    def store(self, gpa: int, size: int, value: int) -> bool:
+        """Whether a device took it."""
+        found = self.find(gpa, size)
+        if found is None:
+            return False
+        device, offset = found
+        try:
+            device.store(offset, size, value)
+        except BusFault:
+            return False
+        return True

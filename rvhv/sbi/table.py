@@ -61,6 +61,13 @@ class Supervisor(Protocol):
         """End its machine. May raise instead of returning."""
 
 
+class Words(Protocol):
+    """Registers by number, 64 bits each."""
+
+    def __getitem__(self, number: int, /) -> int: ...
+    def __setitem__(self, number: int, value: int, /) -> None: ...
+
+
 SbiRet = tuple[int, "int | None"]  # a0 and a1 (None: a1 is left alone)
 Function = Callable[[Any, int, int, int], SbiRet]  # the caller, a0, a1, a2
 
@@ -109,8 +116,11 @@ class Sbi:
             for fid, call in extension.calls.items()
         ]
 
-    def call(self, caller: Supervisor, state: memoryview[int]) -> None:
-        """Serve the ecall that trapped: arguments in a0.., FID in a6, EID in a7; error in a0, value in a1."""
+    def call(self, caller: Supervisor, state: Words) -> None:
+        """Serve the ecall that trapped: arguments in a0.., FID in a6, EID in a7; error in a0, value in a1.
+
+        `state` may be a hart's, which begins with them.
+        """
         eid = state[A7]
         function = None
         if (extension := self.extensions.get(eid)) is not None:

@@ -120,6 +120,8 @@ class FakeHart:
         state = self.state
         if name == "sstatus":
             return state[SLOT["mstatus"]]
+        if name == "time":
+            return state[r.CLOCK] // r.STEPS_PER_TICK
         if name == "hie":
             return state[SLOT["mie"]] & r.VS_INTERRUPTS
         if name == "hip":

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rvhv.hv.gstage import LEAF, ROOT_FRAMES, Sv39x4, hgatp
+from rvhv.hv.gstage import LEAF, ROOT_FRAMES, Sv39x4
 from rvhv.hv.ram import Ram
+from rvhv.hv.world import hgatp
 from rvhv.machine.bus import GuestMemoryFault
 from rvhv.machine.memory import FrameAllocator, Memory, OutOfFrames
 

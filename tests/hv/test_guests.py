@@ -13,6 +13,7 @@ import pytest
 from rvhv.core.registry import ISA
 from rvhv.hart import Hart
 from rvhv.hv import EXIT_COST, VM, Hypervisor, MmioExit, SbiExit, WfiExit
+from rvhv.hv.world import World
 from rvhv.isa.render.asm import Assembler
 from rvhv.machine.board import BOARD
 from rvhv.machine.image import Image, Segment
@@ -361,3 +362,16 @@ def test_vms_are_told_apart_in_the_trace() -> None:
         return session.hv.trace_hash()
 
     assert hash_of("a", "b") != hash_of("b", "a") != hash_of("a")
+
+
+def test_a_world_switch_register_by_register_is_the_block_copy() -> None:
+    """Nothing of a guest is anywhere else than in what `World` saves."""
+
+    def run(**world: Any) -> str:
+        hv = Hypervisor("16M", slice_steps=100_000, **world)
+        for name in ("tasks", "twin"):
+            hv.create(name, "tasks", memory="4M")
+        hv.run(20_000_000)
+        return hv.trace_hash()
+
+    assert run(world=World) == run()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 
 import pytest
 
+from rvhv.core.registry import ISA
 from rvhv.cpu.state import SLOT
-from rvhv.hv import EXIT_COST, VM, Hypervisor
+from rvhv.hv import EXIT_COST, VM, Hypervisor, mmio
 from rvhv.hv import registers as r
-from rvhv.hv.mmio import decode
+from rvhv.hv.mmio import decode, decode_compressed
 from rvhv.hv.ram import ACCESS_COST, BYTE_COST
+from rvhv.isa.effects import Load, Store
 from rvhv.machine.bus import BusFault
 from tests.hv.fake_hart import FakeHart, Script, Trap
 from tests.hv.machines import IMAGE, MEMORY, RAM, host, power_off, slot
@@ -246,6 +249,47 @@ def test_ram_gets_a_frame_and_the_guest_retries() -> None:
 @pytest.mark.parametrize("word", [0x0000_0013, 0xFFFF_FFFF, 0, 0x0050_A2AF, 0x6000_C073])
 def test_only_loads_and_stores_are_decoded(word: int) -> None:
     assert decode(word, 4) is None
+
+
+def by_rows(word: int) -> tuple[bool, int, bool, int] | None:
+    """Store, size, signed and register of a plain load or store, as the instruction's row has them."""
+    found = ISA.decode(word)
+    if found is None:
+        return None
+    insn, fields, _ = found
+    match insn.effects:
+        case (Load(size=size, signed=signed, via="data"),):
+            return False, size, signed, fields["rd"]
+        case (Store(size=size, via="data"),):
+            return True, size, False, fields["rs2"]
+    return None
+
+
+def found(access: mmio.Access | None) -> tuple[bool, int, bool, int] | None:
+    if access is None:
+        return None
+    return access.store, access.size, access.signed and access.size < 8, access.register  # eight bytes are all there is
+
+
+def test_it_decodes_as_the_rows_do() -> None:
+    for half in range(1 << 16):
+        if half & 3 != 3:
+            assert found(decode_compressed(half)) == by_rows(half), hex(half)
+    rng = random.Random(1)
+    for opcode in range(3, 128, 4):
+        for funct3 in range(8):
+            for _ in range(4):
+                word = rng.getrandbits(17) << 15 | funct3 << 12 | rng.getrandbits(5) << 7 | opcode
+                assert found(decode(word, 4)) == by_rows(word), hex(word)
+
+
+def test_its_causes_are_those_of_the_rows() -> None:
+    assert (mmio.FETCH_GUEST_PAGE, mmio.LOAD_GUEST_PAGE, mmio.STORE_GUEST_PAGE) == (
+        r.FETCH_GUEST_PAGE,
+        r.LOAD_GUEST_PAGE,
+        r.STORE_GUEST_PAGE,
+    )
+    assert list(mmio.ACCESS_FAULT.values()) == [r.FETCH_ACCESS, r.LOAD_ACCESS, r.STORE_ACCESS]
 
 
 def test_a_vm_pays_for_what_its_devices_move() -> None:

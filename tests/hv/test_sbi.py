@@ -178,7 +178,7 @@ def test_set_timer_writes_vstimecmp_through_its_row() -> None:
     assert got == [(0, 0), (0, 0)]
     hart = hv.hart
     assert isinstance(hart, FakeHart)
-    assert [value for name, value in hart.writes if name == "vstimecmp"][1:] == [12345, MASK64]
+    assert [value for name, value in hart.writes if name == "vstimecmp"][-2:] == [12345, MASK64]
 
 
 def fences(hv: Hypervisor) -> list[Fence]:
@@ -205,7 +205,8 @@ class TestHarts:
         itself = error == 0 and (mask & 1 == 1 or base == MASK64)
         assert isinstance(hv.hart, FakeHart)
         if call[0] == IPI:
-            assert [value for name, value in hv.hart.writes if name == "hvip"] == [1 << 2] * itself
+            started, *others = [value for name, value in hv.hart.writes if name == "hvip"]
+            assert (started, others) == (0, [1 << 2] * itself)
         else:
             assert len(fences(hv)) == itself
 

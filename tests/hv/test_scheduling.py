@@ -349,13 +349,13 @@ class TestWaiting:
             hart.state[SLOT["mie"]] |= r.VSEIP
             yield wfi(hart)
             assert hart.state[SLOT["hvip"]] & r.VSEIP
-            hv.vms[0].vcpu.set_external(False)
+            hv.vms[0].vcpu.interrupts.set_external(False)
             assert not hart.state[SLOT["hvip"]] & r.VSEIP
             yield from power_off(hart)
 
         def on_idle() -> bool:
             assert hv.vms[0].state == "asleep"
-            hv.vms[0].vcpu.set_external(True)  # as the PLIC does; the VCPU is not on the hart now
+            hv.vms[0].vcpu.interrupts.set_external(True)  # as the PLIC does; the VCPU is not on the hart now
             return True
 
         hv = host(script)
@@ -366,9 +366,9 @@ class TestWaiting:
     def test_a_software_interrupt_of_the_guest_survives_the_external_line(self) -> None:
         def script(hart: FakeHart) -> Script:
             hart.state[SLOT["hvip"]] |= 1 << 2
-            hv.vms[0].vcpu.set_external(True)
+            hv.vms[0].vcpu.interrupts.set_external(True)
             assert hart.state[SLOT["hvip"]] == r.VSEIP | 1 << 2
-            hv.vms[0].vcpu.set_external(False)
+            hv.vms[0].vcpu.interrupts.set_external(False)
             assert hart.state[SLOT["hvip"]] == 1 << 2
             yield from power_off(hart)
 

@@ -68,7 +68,7 @@ def test_check_says_what_was_expected_what_happened_and_how_to_look(lab2: Path, 
     text = said(capsys, "check", lab2, code=1)
     assert "ok   1/1  the root table is 16 KiB" in text
     assert "expected: a load at gpa 0x" in text and "happened: it is refused: U=0" in text
-    assert f'rvhv debug --lab {lab2} --check map-pages -e "walk g:0x' in text
+    assert f"rvhv debug --lab {lab2} --check map-pages -e 'walk g:0x" in text
     document = json.loads(said(capsys, "check", lab2, "--json", "--seed", "7", code=1))
     assert document["seed"] == "7" and document["of"] == 24
     lost = next(check for check in document["checks"] if not check["points"])

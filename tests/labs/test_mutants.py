@@ -26,8 +26,7 @@ MUTANTS = [pytest.param(lab, mutant, id=f"{lab.name}: {mutant.name}") for lab in
 @pytest.mark.parametrize(("lab", "mutant"), MUTANTS)
 def test_a_mistake_is_found_and_named(lab: Lab, mutant: Mutant) -> None:
     files, made = lab.solution()
-    ((file, source),) = files.items()
-    lost = [r for r in Judge(lab, DEFAULT_SEED).results({file: mutant.source(source)}, made) if not r.passed]
+    lost = [r for r in Judge(lab, DEFAULT_SEED).results(mutant.files(files), made) if not r.passed]
     assert {result.check.name for result in lost} == mutant.loses
     assert [says for says in mutant.says if says not in f"{lost[0].expected}; {lost[0].happened}"] == []
 

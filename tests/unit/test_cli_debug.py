@@ -60,7 +60,7 @@ def test_the_bare_machine(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ([], "GUEST... or --boot IMAGE"),
+        ([], "GUEST..., --boot IMAGE or --lab DIR"),
         (["hello", "--boot", "smp"], "one of them"),
         (["helo"], "did you mean 'hello'?"),
         (["hello", "--smp", "2"], "for the bare machine"),

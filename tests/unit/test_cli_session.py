@@ -40,7 +40,7 @@ class StrawHypervisor:
         self.interrupts = 0
         StrawHypervisor.made.append(self)
 
-    def create(self, name: str, image: Any, *, memory: int, disk: Any) -> StrawVm:
+    def create(self, name: str, image: Any, *, memory: int, disk: Any, weight: int = 1) -> StrawVm:
         self.vms.append(StrawVm(name, image, memory, disk))
         return self.vms[-1]
 

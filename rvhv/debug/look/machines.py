@@ -84,11 +84,11 @@ def vms(target: Target) -> Vms:
     for context in target.contexts:
         assert isinstance(context, VmContext)
         vm = context.vm
-        pages = getattr(vm.gstage, "pages", None) if context.alive else {}
+        touched = getattr(vm.gstage, "mapped", None) if context.alive else 0
         rows.append(
             VmRow(
                 vm.number, vm.name, vm.state, vm.reason, vm.failed, vm.steps, vm.cpu_share, target.hv.exits_of(vm),
-                vm.memory_size, None if pages is None else PAGE * len(pages), None if vm.disk is None else vm.disk.path,
+                vm.memory_size, touched, None if vm.disk is None else vm.disk.path,
                 context is target.current,
             )
         )  # fmt: skip

@@ -10,6 +10,7 @@ from rvhv.cpu.csrs import MTIP, SGEIP, STIP, VSEIP, VSTIP
 from rvhv.cpu.state import ARCH_WORDS, SLOT, STEPS_PER_TICK
 from rvhv.debug.target import Context, VmContext
 from rvhv.errors import DebugError
+from rvhv.hv.interrupts import Interrupts
 from rvhv.isa.expr import MASK64, E, evaluate
 
 STCE = 63
@@ -89,9 +90,10 @@ def save(context: Context) -> Saved:
     clock = hart[SLOT["clock"]]
     if isinstance(context, VmContext):
         clock = context.vm.virtual_ns
-        if not context.vm.vcpu.loaded and context.alive:
+        interrupts = context.vm.vcpu.interrupts
+        if not context.vm.vcpu.loaded and context.alive and isinstance(interrupts, Interrupts):
             hvip = words[SLOT["hvip"]] & ~VSEIP
-            words[SLOT["hvip"]] = hvip | (VSEIP if context.vm.vcpu.external else 0)
+            words[SLOT["hvip"]] = hvip | (VSEIP if interrupts.external else 0)
     return Saved(tuple(words), clock, hart[SLOT["mtimecmp"]], hart[SLOT["mhartid"]])
 
 

@@ -205,7 +205,7 @@ class Servant:
     def _check_imports(self, file: str, tree: Any, allowed: set[str], own: dict[str, Any]) -> list[str]:
         """Import those that are Python's own; the submission's among them."""
         found = []
-        for line, module in imported(tree, allowed):
+        for line, module in imported(tree, {*allowed, *own}):
             if module in own:
                 if module in sys.stdlib_module_names:
                     raise ImportError(f"{file}, line {line}: {module}.py has the name of a module of Python's: rename it")

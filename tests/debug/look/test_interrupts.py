@@ -119,6 +119,6 @@ def test_a_guest_off_the_hart() -> None:
     context = target.contexts[0]
     context.vm.vcpu.leave()
     assert "waiting for its turn" in text_of(interrupts(context))
-    context.vm.vcpu.external = True
+    context.vm.vcpu.interrupts.set_external(True)
     found = next(i for i in interrupts(context).interrupts if i.name == "VSEI")
     assert found.pending and not context.state[SLOT["hvip"]] >> INTERRUPT_BITS["VSEI"] & 1

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Mutant:
-    """`edits` are made in the reference's source; `loses` names the checks that find the mistake, all of them; each of `says` is
+    """`edits` are made in the reference's sources; `loses` names the checks that find the mistake, all of them; each of `says` is
     in what the first of these tells."""
 
     name: str
@@ -15,11 +15,14 @@ class Mutant:
     loses: frozenset[str]
     says: tuple[str, ...]
 
-    def source(self, reference: str) -> str:
+    def files(self, reference: dict[str, str]) -> dict[str, str]:
+        """Of the submission that makes this mistake."""
+        files = dict(reference)
         for old, new in self.edits:
-            assert reference.count(old) == 1, f"{self.name}: {old!r} is in the reference {reference.count(old)} times"
-            reference = reference.replace(old, new)
-        return reference
+            times = sum(text.count(old) for text in files.values())
+            assert times == 1, f"{self.name}: {old!r} is in the reference {times} times"
+            files = {name: text.replace(old, new) for name, text in files.items()}
+        return files
 
 
 def mutant(name: str, *edits: tuple[str, str], loses: str, says: str | tuple[str, ...]) -> Mutant:
