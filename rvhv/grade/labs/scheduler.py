@@ -101,7 +101,8 @@ def _record(vm: Any) -> SimpleNamespace:
 
 
 def _shown(value: object) -> str:
-    return str(getattr(value, "name", None) or f"{value!r:.60}")
+    name = getattr(value, "name", None)
+    return name[:60] if isinstance(name, str) and name else f"{value!r:.60}"
 
 
 class Host:
