@@ -195,7 +195,7 @@ def weights(bench: Bench) -> None:
         wanted = slices * vm.weight / total
         if abs(shares[vm.number] - wanted) > len(chosen):
             raise Lost(
-                f"{vm.name} to have {vm.weight} parts of {total}: {wanted:.0f} of {slices} slices, with the weights {chosen}",
+                f"{vm.name} to have {vm.weight}/{total} of the time: {wanted:.0f} of {slices} slices, with the weights {chosen}",
                 f"it had {shares[vm.number]:.0f}; the schedule began {turns(log)}",
                 "vms",
             )
