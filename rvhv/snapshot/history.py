@@ -297,24 +297,30 @@ class History:
         """While something runs, Ctrl-C waits for an exact step, and so does what is typed."""
         if self._running:
             raise SnapshotError("the machine runs already")
-        self._running, self._pressed = True, False
+        self._forget_press()  # of one that came while the last guard went down
         main = threading.current_thread() is threading.main_thread()
         ours = main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
         if ours:
             signal.signal(signal.SIGINT, self._on_ctrl_c)
-        try:
+        try:  # from here on, until the handler is Python's again, nothing is raised between two bytecodes
+            self._running = True
             yield
         finally:
-            if ours:
-                signal.signal(signal.SIGINT, signal.default_int_handler)
             self._running = False
             self._take_waiting()
-            pressed, self._pressed = self._pressed, False
-            if pressed:
-                self._asked = False
-                self.world.root.clear_interrupt()
-            if pressed and sys.exc_info()[0] is None:
+            if ours:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+            if self._forget_press() and sys.exc_info()[0] is None:
                 raise KeyboardInterrupt
+
+    def _forget_press(self) -> bool:
+        """Whether Ctrl-C was pressed; the run that it asked to end has ended."""
+        if not self._pressed:
+            return False
+        self._asked = False
+        self.world.root.clear_interrupt()
+        self._pressed = False
+        return True
 
     def _on_ctrl_c(self, signum: int, frame: FrameType | None) -> None:
         self._pressed = True
