@@ -36,10 +36,12 @@ SHOWN_LINES = 6
 
 @cache
 def compiler() -> tuple[list[str], list[str]]:
-    """The commands that compile and link. RVHV_CC names another compiler than ziglang's or GCC. Raises ConfigError."""
+    """The commands that compile and link. RVHV_CC names another compiler than ziglang's or GCC; RVHV_TOOLCHAIN a Python that has
+    ziglang, as for the guests. Raises ConfigError."""
     chosen = os.environ.get("RVHV_CC")
-    if chosen is None and find_spec("ziglang") is not None:
-        zig = [sys.executable, "-m", "ziglang"]
+    python = os.environ.get("RVHV_TOOLCHAIN") or (sys.executable if find_spec("ziglang") is not None else None)
+    if chosen is None and python is not None:
+        zig = [python, "-m", "ziglang"]
         target = ["-target", "riscv64-freestanding-none", "-mcpu=generic_rv64+m+a+c+zicsr+zifencei"]
         return [*zig, "cc", *target], [*zig, "ld.lld", "-m", "elf64lriscv"]
     command = shlex.split(chosen) if chosen is not None else ["riscv64-unknown-elf-gcc"]
