@@ -10,7 +10,7 @@ import select
 import signal
 import sys
 import termios
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -59,6 +59,19 @@ def wait_for_pipe(fd: int, seconds: float, *, write: bool = False) -> bool:
     poll = select.poll()
     poll.register(fd, select.POLLOUT if write else select.POLLIN)
     return bool(poll.poll(seconds * 1000))
+
+
+def limit_child(cpu_seconds: int, memory: int, file: int) -> Callable[[], None]:
+    """For Popen's preexec_fn: seconds of CPU time, bytes of address space and of each file, for what it starts as well."""
+
+    def limit() -> None:
+        for what, most in ((resource.RLIMIT_CPU, cpu_seconds), (resource.RLIMIT_AS, memory), (resource.RLIMIT_FSIZE, file)):
+            try:
+                resource.setrlimit(what, (most, most))
+            except (ValueError, OSError):
+                pass  # it has a lower one, or the system has none
+
+    return limit
 
 
 def end_of_process(code: int) -> str:

@@ -77,6 +77,10 @@ def wait_for_pipe(fd: int, seconds: float, *, write: bool = False) -> bool:
     return True
 
 
+def limit_child(cpu_seconds: int, memory: int, file: int) -> None:
+    """Windows has no such limits for a child; Popen takes None for nothing to do before it starts."""
+
+
 def end_of_process(code: int) -> str:
     """How a process ended, in words, from what `Popen.wait` says."""
     return f"exit code {code:#x}"

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from rvhv.grade.judge import Result
 
+Lines = list[tuple[str, str]]  # what is said of a check that failed: what it is, and its text
+
 EPILOG = """\b
   rvhv lab list                what there is
   rvhv lab start 2             a folder with a handout and a starter
@@ -46,7 +48,8 @@ def list_labs(as_json: bool, no_color: bool) -> int:
         return 0
     console = _console(no_color)
     for lab in labs():
-        console.print(f"{lab.number}  [bold]{lab.title:<22}[/]  {lab.points:>3} points   {lab.summary}", markup=True)
+        line = f"{lab.number}  [bold]{lab.title:<22}[/]  {lab.points:>3} points   {lab.summary}"
+        console.print(line, markup=True, soft_wrap=True)
     console.print("Begin with: rvhv lab start N", style="dim")
     return 0
 
@@ -106,28 +109,31 @@ def check_lab(folder: Path, seed: str | None, as_json: bool, no_color: bool) -> 
     if as_json:
         print(json.dumps(grade.document()))
     else:
-        said = ""
+        said: Lines = []
+        width = max(len(check.name) for check in opened.lab.checks)
         for result in grade.results:
-            said = _show(console, result, folder, seed, said)
+            said = _show(console, result, folder, seed, said, width)
         style = "green" if grade.points == opened.lab.points else "yellow"
         console.print(f"{grade.points} of {opened.lab.points} points", style=style)
         if grade.points < opened.lab.points:
             left = len(opened.lab.hints) - opened.hints
-            console.print(f"Stuck? rvhv lab hint opens one of {left} hints." if left else "All hints are open.", style="dim")
+            hint = "rvhv lab hint" if folder == Path(".") else f"rvhv lab hint {printable(shlex.quote(str(folder)))}"
+            stuck = f"Stuck? {hint} opens the next hint; there {'are' if left > 1 else 'is'} {left}."
+            console.print(stuck if left else "All hints are open.", style="dim", soft_wrap=True)
     return 0 if grade.points == opened.lab.points else FAILED
 
 
-def _show(console: Console, result: Result, folder: Path, seed: str, said: str) -> str:
-    """A check's lines; what the one before said is not said again."""
+def _show(console: Console, result: Result, folder: Path, seed: str, said: Lines, width: int) -> Lines:
+    """A check's lines, its name in `width` columns; what the one before `said` is not said again. Returns what is said now."""
     check = result.check
     mark, style = ("ok  ", "green") if result.passed else ("lost", "red")
-    console.print(f"  {mark} {check.points if result.passed else 0}/{check.points}  {check.title}", style=style, soft_wrap=True)
+    points = check.points if result.passed else 0
+    console.print(f"  {mark} {points}/{check.points}  {check.name:<{width}}  {check.title}", style=style, soft_wrap=True)
     if result.passed:
         return said
-    lines = [("expected", result.expected)] if result.expected != check.title else []
-    lines += [("happened", result.happened), *(("where", place) for place in result.places)]
-    if result.happened == said:
-        lines = [("happened", "the same")]
+    now = [("expected", result.expected)] if result.expected != check.title else []
+    now += [("happened", result.happened), *(("where", place) for place in result.places)]
+    lines = [("happened", "the same")] if now == said else now.copy()
     if result.show:
         lines.append(("look", debug_line(folder, check.name, seed, result.show)))
     for key, text in lines:
@@ -135,7 +141,7 @@ def _show(console: Console, result: Result, folder: Path, seed: str, said: str) 
     if result.output:
         for line in result.output.splitlines()[:10]:
             console.print(f"           | {printable(line)}", style="dim", soft_wrap=True)
-    return result.happened
+    return now
 
 
 def debug_line(folder: Path, check: str, seed: str, show: str) -> str:

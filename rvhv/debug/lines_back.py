@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from rvhv.debug.locations import line_range, source_of, starts_line
 from rvhv.debug.look.code import length_of, word_at
 from rvhv.debug.target import Context, Target
-from rvhv.debug.travel import RETURNS, SP, reverse_next, reverse_step
+from rvhv.debug.travel import RETURNS, SP, TRAP_RETURNS, reverse_next, reverse_step
 from rvhv.errors import DebugError
 from rvhv.snapshot.history import History, Moment
 from rvhv.snapshot.world import Why
 
 WINDOWS = (256, 4096, 16384)  # steps of the machine that are looked at: the shortest that shows enough
-TRAP_RETURNS = (0x1020_0073, 0x3020_0073)  # sret, mret
 
 
 @dataclass(frozen=True)

@@ -135,9 +135,14 @@ class Session:
         self.notes.append("this is where the history begins: nothing stopped it before")
         return self._came(Outcome(Halt(Ended.BUDGET, self.target.current)))
 
-    def last(self, aim: Aim, means: Callable[[Outcome], bool] = lambda outcome: True) -> Outcome | None:
-        """Be at the last moment before now that `aim` is for; no breakpoint counts. Without one, None, and all stays. Raises
-        KeyboardInterrupt where somebody wanted an end, and stays."""
+    def last(
+        self,
+        aim: Aim,
+        means: Callable[[Outcome], bool] = lambda outcome: True,
+        frames: Collection[int] | None = None,
+    ) -> Outcome | None:
+        """Be at the last moment before now that `aim` is for; no breakpoint counts. Without one, None, and all stays. `frames`:
+        host pages to which it is about stores. Raises KeyboardInterrupt where somebody wanted an end, and stays."""
         self._look_back()
         history = self.history
         here, found = history.now, None
@@ -148,7 +153,7 @@ class Session:
 
         with self.breakpoints.off(), self.breakpoints.own(aim):
             try:
-                found = history.last_hit(hit)
+                found = history.last_hit(hit, frames)
             except KeyboardInterrupt:
                 self._return(here)
                 raise

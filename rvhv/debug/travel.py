@@ -11,6 +11,8 @@ from rvhv.snapshot.world import Why
 SP = 2
 COMPRESSED_RETURN, RETURN = 0x8082, 0x0000_8067  # c.jr ra; jalr zero, 0(ra)
 RETURNS = (COMPRESSED_RETURN, RETURN)
+SRET, MRET = 0x1020_0073, 0x3020_0073
+TRAP_RETURNS = (SRET, MRET)
 LENGTHS = (2, 4)  # of an instruction
 
 

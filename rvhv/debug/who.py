@@ -7,17 +7,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rvhv.core.stop_table import CsrStop
+from rvhv.cpu.pte import PAGE
 from rvhv.debug.aims import Accessed, DataAim, ExitAim, accessed, pieces
 from rvhv.debug.arrival import Arrival
 from rvhv.debug.entries import Outcome
 from rvhv.debug.look import addresses
 from rvhv.debug.look.backtrace import Backtrace, backtrace
-from rvhv.debug.look.code import source_text, text_of, word_at
+from rvhv.debug.look.code import length_of, source_text, text_of, word_at
 from rvhv.debug.look.interrupts import EXTERNAL
 from rvhv.debug.look.machines import source_names
 from rvhv.debug.look.places import place, source
 from rvhv.debug.look.table import cell, columns, paragraph
 from rvhv.debug.target import Context, Ended, Halt, VmContext
+from rvhv.debug.travel import SRET, TRAP_RETURNS
 from rvhv.debug.view import Line
 from rvhv.errors import DebugError
 from rvhv.hv.exits import MmioExit
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
 FRAMES = 5  # of the backtrace
 FURTHEST = 2_000  # steps behind a claim that are looked at
 MOST_LINES = 16  # of source, that are shown of them
-SRET = 0x1020_0073
 ASSEMBLY = (".S", ".s")
 COMPLETED = "and it was completed"
 LONGEST = 70  # characters of a source line
@@ -95,7 +96,7 @@ def wrote(session: Session, text: str) -> Culprit | Nobody:
     begins = session.history.begins
     context, alive = session.context, session.context.alive
     last = _bytes(context, aim) if isinstance(aim, DataAim) else None
-    came = session.last(aim)
+    came = session.last(aim, frames=_frames(context, aim) if isinstance(aim, DataAim) else None)
     if came is None:
         since = f"since step {begins:,}, where the history begins"
         if not isinstance(aim, DataAim):
@@ -105,7 +106,7 @@ def wrote(session: Session, text: str) -> Culprit | Nobody:
     context, stop = came.context, came.halt.stop
     notes: tuple[str, ...] = ()
     if isinstance(stop, CsrStop):
-        by = f"{_instruction(context, stop.pc)}at {place(context, stop.pc)}"
+        by = f"{_changer(context, stop.pc)}at {place(context, stop.pc)}"
         said = f"{stop.csr} was {stop.old:#x} and became {stop.new:#x}: {by}"
     else:
         assert isinstance(aim, DataAim)
@@ -165,6 +166,16 @@ def _instruction(context: Context, pc: int) -> str:
         return ""
 
 
+def _changer(context: Context, pc: int) -> str:
+    """What changed a CSR at `pc`: the instruction, or the trap that led elsewhere."""
+    try:
+        word = word_at(context, "v", pc)
+    except DebugError:
+        word = 0
+    trapped = context.pc != pc + length_of(word) and word not in TRAP_RETURNS
+    return "by the trap taken " if trapped else _instruction(context, pc)
+
+
 # what a store does
 
 
@@ -177,6 +188,16 @@ def _storing(context: Context, aim: DataAim, access: Accessed | None, where: str
     was = "" if over is None else f", where {int.from_bytes(over, 'little'):#x} was"
     size = f"{access.size} bytes" if access.size > 1 else "1 byte"
     return f"{_instruction(context, context.pc)}writes{value} to {aim.space}:{at[0][0]:#x}, {size}{was}"
+
+
+def _frames(context: Context, aim: DataAim) -> list[int] | None:
+    """The host pages that are meant; None where that depends on the time."""
+    if aim.space == "v" or not context.alive:
+        return [aim.address & ~(PAGE - 1)] if aim.space == "h" and aim.address % PAGE + aim.length <= PAGE else None
+    try:
+        return [spa & ~(PAGE - 1) for spa, _ in addresses.pieces(context, aim.space, aim.address, aim.length)]
+    except DebugError:
+        return None
 
 
 def _read(context: Context, space: str, address: int, length: int) -> bytes | None:

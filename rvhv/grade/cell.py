@@ -11,7 +11,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ class PartFailed(Exception):
     """A part did not answer as a part does. `reason`: one line; `places`: where in the student's files."""
 
     def __init__(self, reason: str, places: tuple[str, ...] = (), *, endless: bool = False) -> None:
+        """`endless`: it may take as long in every check."""
         super().__init__(reason)
         self.reason, self.places, self.endless = reason, places, endless
 
@@ -59,11 +61,13 @@ class Limits:
     memory: int = 512 << 20  # bytes
     requests: int = 20_000  # to the machine
     output: int = 10_000  # characters printed
+    sent: int = 32 << 20  # bytes of all its messages: reading them takes the judge's time
 
 
 class Cell:
     """A process that holds a part. `files`: the submission's by name; `gives`: modules that it may import, with their source;
-    `imports`: modules of the standard library that it may import."""
+    `imports`: modules of the standard library that it may import; `more`: asked once for CPU seconds, when those of the limits
+    are used up."""
 
     def __init__(
         self,
@@ -74,12 +78,15 @@ class Cell:
         gives: dict[str, str],
         imports: tuple[str, ...],
         limits: Limits,
+        more: Callable[[], float] | None = None,
     ) -> None:
-        self.limits = limits
+        self.limits, self._more = limits, more
         self.said: list[str] = []
         self.requests = 0
         self._characters = 0
         self._received = bytearray()
+        self._sent = 0  # bytes, by it
+        self._looked = time.monotonic()
         self._folder = tempfile.TemporaryDirectory(prefix="rvhv-part-")
         keep = {name: os.environ[name] for name in ("SYSTEMROOT",) if name in os.environ}
         self._process = subprocess.Popen(
@@ -122,15 +129,13 @@ class Cell:
         data = memoryview(wire.encode(message))
         turns = _Turns(self)
         while data:
-            if wait_for_pipe(self._in.fileno(), TURN, write=True):
-                try:
-                    data = data[os.write(self._in.fileno(), data[:CHUNK]) :]
-                except BlockingIOError:
-                    pass
-                except OSError:
-                    raise self._ended() from None
-            else:
-                turns.one()
+            try:
+                data = data[os.write(self._in.fileno(), data[:CHUNK]) :]
+            except BlockingIOError:
+                if not wait_for_pipe(self._in.fileno(), TURN, write=True):
+                    turns.one()
+            except OSError:
+                raise self._ended() from None
 
     def receive(self) -> list[Any]:
         """The next message that is not about output. Raises PartFailed."""
@@ -156,6 +161,11 @@ class Cell:
             if not part:
                 raise self._ended()
             self._received += part
+            self._sent += len(part)
+            if self._sent > self.limits.sent:
+                raise PartFailed(f"it sent more than {self.limits.sent >> 20} MiB to the machine", endless=True)
+            if time.monotonic() - self._looked > TURN:  # who talks all the time is looked at as well
+                self.look()
         taken = bytes(self._received[:count])
         del self._received[:count]
         return taken
@@ -200,6 +210,19 @@ class Cell:
             return self._spent
         return float(times.user + times.system)
 
+    def look(self) -> float:
+        """The CPU time it has used. Raises PartFailed when that or its memory is over the limit."""
+        self._looked = time.monotonic()
+        spent = self.cpu_seconds()
+        if spent > self.limits.cpu_seconds and self._more is not None:
+            more, self._more = self._more, None
+            self.limits = replace(self.limits, cpu_seconds=max(self.limits.cpu_seconds, more()))
+        if spent > self.limits.cpu_seconds:
+            raise PartFailed("it used more than 100 times the CPU time of the reference solution: an endless loop?", endless=True)
+        if self.resident() > self.limits.memory:
+            raise PartFailed(f"it used more than {self.limits.memory >> 20} MiB of memory")
+        return spent
+
     def standing(self) -> bool:
         """Whether it neither runs nor waits for a CPU, as far as the system tells."""
         try:
@@ -226,11 +249,7 @@ class _Turns:
     def one(self) -> None:
         """Raises PartFailed when it must not go on."""
         cell = self._cell
-        spent = cell.cpu_seconds()
-        if spent > cell.limits.cpu_seconds:
-            raise PartFailed("it used more than 100 times the CPU time of the reference solution: an endless loop?", endless=True)
-        if cell.resident() > cell.limits.memory:
-            raise PartFailed(f"it used more than {cell.limits.memory >> 20} MiB of memory")
+        spent = cell.look()
         self._still = self._still + 1 if spent == self._spent and cell.standing() else 0
         self._spent = spent
         if self._still >= (STILL_TURNS if TELLS_STATE else BLIND_TURNS):

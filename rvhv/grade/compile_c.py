@@ -17,25 +17,31 @@ from rvhv.errors import ConfigError, ImageError
 from rvhv.grade.cell import PartFailed, printable
 from rvhv.machine.image import Image, load_image
 
+if sys.platform == "win32":
+    from rvhv.platform_windows import limit_child
+else:
+    from rvhv.platform_posix import limit_child
+
 HERE = Path(__file__).parent / "bare"
 STANDARD_HEADERS = ("stdbool.h", "stddef.h", "stdint.h")
 # what would read other files, or hide that it does
-FORBIDDEN = re.compile(
-    r"\?\?|%:|##|embed|import|pragma|_Pragma|__has_|\basm\b|__asm|__FILE|__BASE_|__TIME|__DATE|incbin"
-)
+FORBIDDEN = re.compile(r"\?\?|%:|##|embed|import|pragma|_Pragma|__has_|\basm\b|__asm|__FILE|__BASE_|__TIME|__DATE|incbin")
 INCLUDE = re.compile(r"^[ \t]*#[ \t]*include[ \t]*(?:\"([\w.]+)\"|<([\w.]+)>)[ \t]*$", re.MULTILINE)
 COMMON = ["-std=c11", "-O1", "-g0", "-Wall", "-ffreestanding", "-fno-builtin", "-fno-common", "-fno-pic", "-fno-stack-protector",
           "-fno-asynchronous-unwind-tables", "-mabi=lp64", "-mcmodel=medany"]  # fmt: skip
-PATIENCE = 60  # seconds, for a compiler that was made to loop
+CPU_SECONDS, MEMORY, FILE = 60, 8 << 30, 64 << 20  # of a compiler that was made to loop, or to write without end
+PATIENCE = 600  # seconds, where there are no such limits
 SHOWN_LINES = 6
 
 
 @cache
 def compiler() -> tuple[list[str], list[str]]:
-    """The commands that compile and link. RVHV_CC names another compiler than ziglang's or GCC. Raises ConfigError."""
+    """The commands that compile and link. RVHV_CC names another compiler than ziglang's or GCC; RVHV_TOOLCHAIN a Python that has
+    ziglang, as for the guests. Raises ConfigError."""
     chosen = os.environ.get("RVHV_CC")
-    if chosen is None and find_spec("ziglang") is not None:
-        zig = [sys.executable, "-m", "ziglang"]
+    python = os.environ.get("RVHV_TOOLCHAIN") or (sys.executable if find_spec("ziglang") is not None else None)
+    if chosen is None and python is not None:
+        zig = [python, "-m", "ziglang"]
         target = ["-target", "riscv64-freestanding-none", "-mcpu=generic_rv64+m+a+c+zicsr+zifencei"]
         return [*zig, "cc", *target], [*zig, "ld.lld", "-m", "elf64lriscv"]
     command = shlex.split(chosen) if chosen is not None else ["riscv64-unknown-elf-gcc"]
@@ -87,8 +93,9 @@ def build(files: dict[str, str], include: list[Path], *, trusted: bool = False) 
 def _run(command: list[str], folder: Path, environment: dict[str, str]) -> None:
     try:
         done = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, timeout=PATIENCE, stdin=subprocess.DEVNULL
-        )
+            command, cwd=folder, env=environment, capture_output=True, timeout=PATIENCE, stdin=subprocess.DEVNULL,
+            preexec_fn=limit_child(CPU_SECONDS, MEMORY, FILE),
+        )  # fmt: skip
     except subprocess.TimeoutExpired:
         raise PartFailed("the compiler did not come to an end with it") from None
     if done.returncode:

@@ -50,13 +50,18 @@ def collect(paths: Iterable[Path], lab: Lab) -> list[Handed]:
         for each in sorted(path.iterdir()) if many else [path]:
             if many and (each.name.startswith((".", "__MACOSX")) or (each.is_file() and each.suffix.lower() != ".zip")):
                 continue
-            name = each.resolve().name if each.is_dir() else each.name.removesuffix(".zip")
+            name = _visible(each.resolve().name if each.is_dir() else each.name.removesuffix(".zip"))
             if found.setdefault(name, each) is not each:
                 raise ConfigError(f"two submissions are called {name}: {found[name]} and {each}")
     if not found:
         where = ", ".join(map(str, paths))
         raise ConfigError(f"there is no submission in {where}: give folders or zip files with {lab.files[0]}")
     return [Handed(name, found[name]) for name in sorted(found)]
+
+
+def _visible(name: str) -> str:
+    """A file's name as text that any format can hold: control characters and bytes that are no UTF-8 as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
 def shard(all_: list[Handed], part: int, parts: int) -> list[Handed]:

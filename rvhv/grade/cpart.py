@@ -23,7 +23,8 @@ from rvhv.machine.symbols import Symbols
 BASE, END = 0x8000_1000, 0x8008_0000  # of the part, its data and its stack; twin: bare/bare.ld
 STACK = 0x8007_0000  # from here to END
 RETURN, FRAMES_ALLOC, FRAMES_FREE, NOT_WRITTEN = range(4)  # twin: bare/bare.c
-MOST_INSTRUCTIONS = 100_000_000  # of a call
+MOST_INSTRUCTIONS = 100_000_000  # of all calls in a check
+MOST_REQUESTS = 20_000  # to the machine, in a check
 ILLEGAL, ECALL_FROM_HS = 2, 9
 HFENCE_GVMA, HFENCE_GVMA_MASK = 0x6200_0073, 0xFE00_7FFF
 HARTID = 7
@@ -47,6 +48,7 @@ class CPart:
         self._offered: dict[str, Offered] = {}
         self._memory: Memory | None = None
         self._hart: Hart | None = None
+        self._requests = 0
 
     def offer(self, offered: Offered) -> Offered:
         self._offered[offered.name] = offered
@@ -110,12 +112,13 @@ class CPart:
         """Until it returns: a0."""
         assert self._hart is not None
         hart, state = self._hart, self._hart.state
-        end = state[STEPS] + MOST_INSTRUCTIONS
-        while (left := end - state[STEPS]) > 0:
-            before = state[STEPS]
-            if (code := hart.run(left)) != Exit.M:
-                if state[STEPS] == before:
-                    raise PartFailed(f"when {self.doing}: the hart did not get on ({Exit(code).name})")
+        while (left := MOST_INSTRUCTIONS - state[STEPS]) > 0:
+            code = hart.run(left)
+            if code == Exit.TRACE_FULL:
+                hart.drain_trace()
+            elif code not in (Exit.M, Exit.BUDGET):
+                raise PartFailed(f"when {self.doing}: the hart stopped at {self.symbols.place(state[PC])} ({Exit(code).name})")
+            if code != Exit.M:
                 continue
             cause = state[MCAUSE]
             if cause == ECALL_FROM_HS:
@@ -123,7 +126,7 @@ class CPart:
                 if what == RETURN:
                     return first
                 state[ARGUMENTS[0]] = self._ask(what, first, second)
-            elif cause == ILLEGAL and state[MTVAL] & HFENCE_GVMA_MASK == HFENCE_GVMA:
+            elif "hfence_gvma" in self._offered and cause == ILLEGAL and state[MTVAL] & HFENCE_GVMA_MASK == HFENCE_GVMA:
                 register = state[MTVAL] >> 15 & 31
                 self._fence(state[SLOT["x0"] + register] << 2 & MASK64 if register else None)
             else:
@@ -154,6 +157,9 @@ class CPart:
 
     def _machine(self, ask: Callable[[], Any]) -> Any:
         """What the machine answers; what it refuses is what happened."""
+        self._requests += 1
+        if self._requests > MOST_REQUESTS:
+            raise PartFailed(f"it asked the machine for more than {MOST_REQUESTS:,} things: an endless loop?", endless=True)
         try:
             return ask()
         except (RvhvError, ValueError) as error:

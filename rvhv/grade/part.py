@@ -227,8 +227,12 @@ class Part:
 
 
 def show(value: Any) -> str:
-    """A value in a message: short, whatever it is."""
-    if isinstance(value, SimpleNamespace):
+    """A value in a message: short, whatever it is. What has a name is shown by it."""
+    if isinstance(value, list):
+        text = f"[{', '.join(show(item) for item in value[:10])}]"
+    elif isinstance(value, SimpleNamespace) and hasattr(value, "name"):
+        text = str(value.name)
+    elif isinstance(value, SimpleNamespace):
         text = ", ".join(f"{name}={item:#x}" if type(item) is int else f"{name}={item!r}" for name, item in vars(value).items())
     else:
         text = value.name if isinstance(value, wire.Named) else repr(value)

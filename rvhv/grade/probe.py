@@ -32,6 +32,8 @@ ADUE = r.field("menvcfg", "ADUE")
 WORDS = {"load": "hlv.d a1, (a0)", "store": "hsv.d a1, (a0)", "fetch": "hlvx.wu a1, (a0)"}  # what needs R, W and X
 WORD = 4
 PROGRAMS = END - RAM_BASE  # bytes at the beginning of memory: the judge's program, and a part in C
+MOST_WORK = 1_000_000  # frames allocated by all calls together
+SEARCHED = 16  # free frames that cost as much to look at as one to allocate
 MOST_BYTES = 1 << 14  # read or written at once
 
 
@@ -43,13 +45,18 @@ class Answer(NamedTuple):
 
 
 class Frames(FrameAllocator):
-    """An allocator that keeps book: which runs of frames are out."""
+    """An allocator that keeps book: which runs of frames are out, and how much work it had."""
 
     def __init__(self, memory: Memory, start: int, end: int) -> None:
         super().__init__(memory, start, end)
         self.out: set[int] = set()
+        self.work = 0  # in frames
 
     def alloc(self, count: int = 1, align: int = 1) -> int:
+        """Raises Lost where a part keeps the judge busy."""
+        self.work += count + (len(self._free_set) // SEARCHED if count > 1 or align > 1 else 0)
+        if self.work > MOST_WORK:
+            raise Lost("the part to allocate what it needs", f"it asked for more than {MOST_WORK:,} frames")
         spa = super().alloc(count, align)
         self.out.update(range(spa, spa + count * PAGE, PAGE))
         return spa
@@ -93,8 +100,9 @@ class Probe:
         state[SLOT["pc"]] = self.memory.base + WORD * list(WORDS).index(kind)
         state[SLOT["x10"]], state[SLOT["x11"]] = gpa, value
         state[SLOT["prv"]], state[SLOT["v"]] = 1, 0
-        state[SLOT["scause"]] = 0
-        code = self.hart.run(1)
+        state[SLOT["scause"]] = state[SLOT["traps_in_a_row"]] = 0
+        while (code := self.hart.run(1)) == Exit.TRACE_FULL:
+            self.hart.drain_trace()
         if code not in (Exit.BUDGET, Exit.HS):
             raise InternalError(f"the hart returned {Exit(code).name} for an access to a guest")
         return Answer(state[SLOT["x11"]], state[SLOT["scause"]] if code == Exit.HS else None)

@@ -16,6 +16,8 @@ from rvhv.errors import ConfigError
 MOST_BYTES = 256 << 10  # of all files together
 MOST_FILES = 32
 MOST_ENTRIES = 2000  # of a folder or an archive, looked at
+MOST_ARCHIVE = 16 << 20  # bytes of an archive
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # those that are unpacked a little at a time
 SYMLINK = 0o120000
 CODE = (".py", ".c", ".h", ".S")
 
@@ -68,6 +70,8 @@ def read_folder(path: Path, wanted: tuple[str, ...]) -> dict[str, str]:
 
 def read_zip(path: Path, wanted: tuple[str, ...]) -> dict[str, str]:
     """The same from an archive. Raises Refused."""
+    if path.stat().st_size > MOST_ARCHIVE:  # its list of entries alone may fill the memory
+        raise Refused(f"it has more than {MOST_ARCHIVE >> 20} MiB: hand in the lab's files alone")
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
@@ -83,6 +87,10 @@ def read_zip(path: Path, wanted: tuple[str, ...]) -> dict[str, str]:
                 if not entry.is_dir() and PurePosixPath(name).suffix in CODE and not name.startswith("__MACOSX/"):
                     if entry.flag_bits & 1:
                         raise Refused(f"{name!r} in it is encrypted")
+                    if name in found:
+                        raise Refused(f"{name!r} is in it twice")
+                    if entry.compress_type not in METHODS:
+                        raise Refused(f"{name!r} in it is compressed by another method than the usual one (deflate)")
                     found[name] = entry
             base = _base(found, wanted)
             chosen = _chosen(found, base)
@@ -111,6 +119,8 @@ def digest(files: dict[str, str]) -> str:
 
 def _base(found: Iterable[str], wanted: tuple[str, ...]) -> str:
     """The folder, as a prefix, that has all the wanted files."""
+    if odd := [name for name in found if not name.isprintable()]:
+        raise Refused(f"{min(odd)!r} in it is no name for a file of a program")
     names = set(found)
     firsts = [name for name in names if f"/{name}".endswith(f"/{wanted[0]}")]
     bases = sorted((name.removesuffix(wanted[0]) for name in firsts), key=lambda base: (len(base), base))

@@ -59,12 +59,15 @@ class FrameAllocator:
             spa = heapq.heappop(self._freed)
             self._free_set.remove(spa)
             return spa
+        begin, end = None, 0  # of the run of free frames that is looked at, from an aligned one on
         for spa in sorted(self._free_set):
-            run = range(spa, spa + count * PAGE, PAGE)
-            if spa % (align * PAGE) == 0 and all(f in self._free_set for f in run):
-                self._free_set.difference_update(run)
+            if spa != end or begin is None:
+                begin = None if spa % (align * PAGE) else spa
+            end = spa + PAGE
+            if begin is not None and end - begin == count * PAGE:
+                self._free_set.difference_update(range(begin, end, PAGE))
                 self._freed = sorted(self._free_set)  # a sorted list is a heap
-                return spa
+                return begin
         return None
 
     def is_free(self, spa: int) -> bool:

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
@@ -201,9 +201,10 @@ class History:
             raise SnapshotError(f"{steps} steps back is before the history begins, at step {self.begins}")
         return self.goto(self.world.steps - steps)
 
-    def last_hit(self, hit: Callable[[], T | None]) -> tuple[Moment, T] | None:
+    def last_hit(self, hit: Callable[[], T | None], frames: Collection[int] | None = None) -> tuple[Moment, T] | None:
         """Go back to the last moment before now at which a stop (or an interrupt of an observer) ended the run and `hit()` is not
         None; that, and what it said. The machine is there then, and goes on past it; without one, where the history begins.
+        `frames`: addresses of host pages to which a store is about to be made at every such moment; it looks at less then.
 
         Interrupted, it is where it was then: see `interrupted`."""
         with self._guarded():
@@ -214,7 +215,12 @@ class History:
                 if self.now < here and (what := hit()) is not None:
                     found.append((self.now, self._applied, what))
 
-            for snapshot in reversed([s for s in self.snapshots if s.place < (here, self._applied)]):
+            before = [s for s in self.snapshots if s.place < (here, self._applied)]
+            for i in reversed(range(len(before))):
+                snapshot = before[i]
+                if frames is not None and not self._may_store(before[i : i + 3], frames):
+                    end = snapshot.moment
+                    continue
                 self._restore(snapshot)
                 if self._replay(end, look) is Why.INTERRUPTED:
                     self._asked = True
@@ -227,6 +233,11 @@ class History:
                 end = snapshot.moment
             self._restore(self.snapshots[0])
             return None
+
+    def _may_store(self, snapshots: list[Snapshot], frames: Collection[int]) -> bool:
+        """Whether one of these frames may be stored to from the first snapshot to the second, or the third, where a store is
+        that the run is about to make at the second. The last ones, behind which nothing was looked at, are too few."""
+        return len(snapshots) < 3 or self._pages.stored_to(snapshots[0].number, snapshots[2].number, frames)
 
     def change(self, apply: Callable[[], object], text: str) -> None:
         """Do something to the machine from outside, such as writing a register: `apply()`, now and whenever this moment is run
@@ -286,24 +297,30 @@ class History:
         """While something runs, Ctrl-C waits for an exact step, and so does what is typed."""
         if self._running:
             raise SnapshotError("the machine runs already")
-        self._running, self._pressed = True, False
+        self._forget_press()  # of one that came while the last guard went down
         main = threading.current_thread() is threading.main_thread()
         ours = main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
         if ours:
             signal.signal(signal.SIGINT, self._on_ctrl_c)
-        try:
+        try:  # from here on, until the handler is Python's again, nothing is raised between two bytecodes
+            self._running = True
             yield
         finally:
-            if ours:
-                signal.signal(signal.SIGINT, signal.default_int_handler)
             self._running = False
             self._take_waiting()
-            pressed, self._pressed = self._pressed, False
-            if pressed:
-                self._asked = False
-                self.world.root.clear_interrupt()
-            if pressed and sys.exc_info()[0] is None:
+            if ours:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+            if self._forget_press() and sys.exc_info()[0] is None:
                 raise KeyboardInterrupt
+
+    def _forget_press(self) -> bool:
+        """Whether Ctrl-C was pressed; the run that it asked to end has ended."""
+        if not self._pressed:
+            return False
+        self._asked = False
+        self.world.root.clear_interrupt()
+        self._pressed = False
+        return True
 
     def _on_ctrl_c(self, signum: int, frame: FrameType | None) -> None:
         self._pressed = True

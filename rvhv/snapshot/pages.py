@@ -36,6 +36,7 @@ class Pages:
         self._numbers: dict[int, list[int]] = {}  # spa -> snapshots that have a version of it, in order
         self._versions: dict[int, list[bytes]] = {}  # spa -> these
         self._changed: dict[int, set[int]] = {}  # snapshot -> spas that have a version there; in order
+        self._touched: dict[int, set[int]] = {}  # snapshot -> spas that were stored to before it, and hold what they held
         self._entries = 0
 
     @property
@@ -49,6 +50,7 @@ class Pages:
         self._numbers.clear()
         self._versions.clear()
         self._changed.clear()
+        self._touched.clear()
         self._entries = 0
         self.add(number, self._not_zero() if written is None else written)
 
@@ -63,12 +65,16 @@ class Pages:
     def add(self, number: int, spas: Iterable[int]) -> None:
         """A snapshot behind all others, of the frames that may have changed since the last one."""
         changed = self._changed[number] = set()
+        touched = self._touched[number] = set()
         read = self.memory.read
         for spa in spas:
             page = read(spa, PAGE)
             versions = self._versions.get(spa)
             if page != (versions[-1] if versions else ZERO):
                 self._add(number, changed, spa, page)
+            elif len(self._changed) > 1:  # nothing is looked for before the first one
+                touched.add(spa)
+        self._entries += len(touched)
 
     def _add(self, number: int, changed: set[int], spa: int, page: bytes) -> None:
         kept = self._kept.get(page)
@@ -103,6 +109,11 @@ class Pages:
         low, high = min(one, other), max(one, other)
         return set().union(*(spas for number, spas in self._changed.items() if low < number <= high))
 
+    def stored_to(self, one: int, other: int, spas: Iterable[int]) -> bool:
+        """Whether one of these frames may have been stored to between two snapshots, be it with what was there."""
+        numbers = [number for number in self._changed if min(one, other) < number <= max(one, other)]
+        return any(spa in self._changed[n] or spa in self._touched[n] for n in numbers for spa in spas)
+
     def write_back(self, number: int, spas: Iterable[int]) -> list[int]:
         """Have these frames hold what they held at a snapshot; those that did not are returned."""
         memory = self.memory
@@ -116,7 +127,9 @@ class Pages:
 
     def merge(self, number: int, behind: int) -> None:
         """Forget a snapshot; `behind` is the next one."""
-        into = self._changed[behind]
+        into, touched = self._changed[behind], self._touched[behind]
+        before = len(touched) + len(self._touched[number])
+        touched |= self._touched.pop(number)
         for spa in self._changed.pop(number):
             numbers, versions = self._numbers[spa], self._versions[spa]
             i = bisect_right(numbers, number) - 1
@@ -126,10 +139,13 @@ class Pages:
             else:
                 numbers[i] = behind
                 into.add(spa)
+        touched -= into
+        self._entries += len(touched) - before
 
     def cut(self, number: int) -> None:
         """Forget every snapshot behind this one."""
         later = [other for other in self._changed if other > number]
+        self._entries -= sum(len(self._touched.pop(other)) for other in later)
         for spa in set().union(*(self._changed.pop(other) for other in later)):
             numbers, versions = self._numbers[spa], self._versions[spa]
             while numbers and numbers[-1] > number:

@@ -6,6 +6,7 @@ import pytest
 
 from rvhv.debug.view import plain
 from rvhv.errors import DebugError
+from rvhv.snapshot import history
 from tests.debug.machines import bare, hosted
 from tests.debug.test_session import START, STORES, guest, said
 
@@ -61,6 +62,13 @@ def test_a_csr() -> None:
         told = said(session, "who vsstatus.SIE")
         assert told.startswith("vsstatus was 0x200000000 and became 0x200000002: `csrs sstatus, a0` at ")
         assert session.context.steps == 2
+
+
+def test_a_trap_changes_csrs_too() -> None:
+    with hosted("broken-irq") as session:
+        said(session, "continue")
+        told = said(session, "who vscause")
+        assert "became 0x8000000000000009: by the trap taken at 0x" in told and "guest_main" in told
 
 
 def test_what_a_device_wrote_later_is_said() -> None:
@@ -119,3 +127,28 @@ def test_the_interrupt_is_found() -> None:
         said(session, "continue")
         said(session, "who irq entropy")
         assert "it was completed" in said(session, "who irq entropy")
+
+
+def test_a_long_past_is_looked_at_only_where_the_page_was_stored_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "SPACING", 0.0)
+    monkeypatch.setattr(history, "COST_SHARE", 0)
+    first = f"li a1, {VALUE}; sd x0, 0(a1); sd a1, 0(a1); sd a1, 0(a1)"
+    rare = f"{first}; li a2, {VALUE + 4096}; again: addi a0, a0, 1; sd a0, 0(a2); j again"
+    with guest(rare) as session:
+        for _ in range(30):
+            said(session, "run 1000")
+            session.history._remember_now()
+        spa = session.context.walk(VALUE).spa
+        assert spa is not None and len(session.history.snapshots) > 20
+        restored = []
+        restore = session.history._restore
+        monkeypatch.setattr(session.history, "_restore", lambda snapshot: (restored.append(snapshot), restore(snapshot)))
+        told = said(session, f"who h:{spa:#x}")
+        assert f"where {VALUE:#x} was" in told  # the second one, which changed nothing
+        assert len(restored) < 10
+        for where in (f"h:{spa:#x}", f"g:{VALUE:#x}"):
+            said(session, "goto end")
+            steps = session.target.steps
+            assert said(session, f"who {where}") == told.replace(f"h:{spa:#x}", where) and session.target.steps < steps
+        assert "where 0x0 was" in said(session, f"who g:{VALUE:#x}")
+        assert "writes 0x0 to" in said(session, f"who g:{VALUE:#x}")

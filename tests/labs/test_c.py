@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,10 @@ from rvhv.cli.main import main
 from rvhv.errors import ConfigError
 from rvhv.grade import compile_c
 from rvhv.grade.cell import PartFailed
+from rvhv.grade.check import Bench, chance
 from rvhv.grade.judge import Judge, Result
 from rvhv.grade.lab import DEFAULT_SEED, Lab, find_lab, labs
+from rvhv.grade.labs.gstage import Stage
 
 ROOT = Path(__file__).resolve().parents[2]
 HEADERS = [ROOT / "guests/monitor", ROOT / "guests/runtime"]
@@ -166,3 +169,47 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     capsys.readouterr()
     assert main(["grade", "2", str(tmp_path / "c"), "--format", "csv", "--results", str(tmp_path / "r")]) == 0
     assert capsys.readouterr().out.splitlines()[1].startswith("c,24,24,")
+
+
+HOSTILE = '#include "gstage.h"\nbool gstage_init(struct gstage *gstage) { %s return gstage != 0; }\n'
+
+
+@needs_compiler
+class TestHostile:
+    """Each comes to an end, soon, and with a reason."""
+
+    @staticmethod
+    def first(body: str, before: str = "") -> Result:
+        return next(iter(Judge(LAB, DEFAULT_SEED).results({"gstage.c": before + HOSTILE % body})))
+
+    def test_requests_without_end(self) -> None:
+        result = self.first("for (;;) { frames_free(frames_alloc(1, 1), 1); }")
+        assert "asked the machine for more than 20,000 things" in result.happened and result.endless
+
+    def test_many_requests_are_no_mistake(self) -> None:
+        """More than the hart's trace has room for."""
+        result = self.first("for (int n = 0; n < 6000; n++) { frames_free(frames_alloc(1, 1), 1); }")
+        assert "`root`" in result.expected and "it is 0x0" in result.happened
+
+    def test_sleep(self) -> None:
+        words = '__attribute__((section(".text.words"), aligned(4))) static const unsigned words[] = {0x10500073, 0xffdff06f};\n'
+        result = self.first("((void (*)(void))words)();", words)
+        assert "the hart stopped" in result.happened and "WFI" in result.happened
+
+    def test_a_little_too_long_in_every_call(self) -> None:
+        """The budget is of a check, not of a call."""
+        slow = "bool gstage_init(struct gstage *g) { g->root = frames_alloc(4, 4); return 1; }\n"
+        slow += "uint64_t gstage_map(struct gstage *g, uint64_t a) { for (volatile int n = 0; n < 5000000; n++) {} return a; }\n"
+        check = next(check for check in LAB.checks if check.name == "map-pages")
+        image = compile_c.build({"gstage.c": f'#include "gstage.h"\n{slow}'}, [LAB.folder / "starter-c"])
+        part = Judge(LAB, DEFAULT_SEED)._in_c(image)
+        stage = Stage(Bench(part, chance(DEFAULT_SEED, LAB.name, check.name)))
+        with pytest.raises(PartFailed, match="an endless loop"):
+            for _ in range(10):
+                part.call("map", 0)
+        assert stage.root
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="limits of a process")
+    def test_an_object_that_fills_the_disk(self) -> None:
+        with pytest.raises(PartFailed, match="does not compile"):
+            compile_c.build({"gstage.c": "char big[1UL << 30] = {1};"}, [])

@@ -30,13 +30,13 @@ pytestmark = [pytest.mark.usefixtures("compiled"), needs_compiler]
         ("guest->root >> PAGE_SHIFT", "guest->root", "root side-by-side", "hgatp.PPN to be"),
         ("guest->vmid << HGATP_VMID_SHIFT", "guest->vmid << 40", "root side-by-side", "hgatp.VMID to be 0x1"),
         ("csr_write(vstimecmp, ~0UL)", "csr_write(vstimecmp, 0)", "clean-csrs", "no timer before it asks"),
-        ("frame->x[n] = frame->f[n] = 0", "frame->x[n] = 0", "clean-registers", "f0 to be 0"),
+        ("frame->x[n] = frame->f[n] = 0", "frame->x[n] = 0", "clean-registers", "f0 (ft0) to be 0"),
         ("    frame->x[11] = guest->device_tree;\n", "", "enter side-by-side", "a1 (x11)"),
         (" EACH(vstimecmp) EACH(hgatp)", " EACH(vstimecmp)", "side-by-side", "guest-page fault"),
         (" EACH(sstatus) EACH(sepc)", " EACH(sepc)", "switch-modes side-by-side", "sstatus.SPP"),
         (" EACH(sstatus) EACH(sepc)", " EACH(sstatus)", "switch-registers side-by-side", "pc to be"),
         ("    to->frame = *frame;\n", "    for (int n = 0; n < 32; n++)\n        to->frame.x[n] = frame->x[n];\n",
-         "switch-registers", "f0 to be"),
+         "switch-registers", "f0 (ft0) to be"),
         ("*to = &saved[guest->vmid]", "*to = &saved[0]", SWITCHES, "when restore returns"),
     ],
 )  # fmt: skip
@@ -64,6 +64,9 @@ def started(body: str) -> Result:
         ("(void)frame;\n    csr_write(hstatus, HSTATUS_SPV);\n    csr_write(sepc, guest->entry);\n"
          "    static uint32_t code = 0x10200073; /* sret */\n    ((void (*)(void))(uint64_t)&code)();",
          "instruction page fault at 0x"),
+        ("(void)frame, (void)guest;\n    static uint32_t code[] = {0x10200073, 0x62000073}; /* sret to U-mode, hfence.gvma */\n"
+         "    csr_write(hstatus, 0);\n    csr_write(sstatus, 0);\n    csr_write(sepc, &code[1]);\n"
+         "    ((void (*)(void))(uint64_t)code)();", "illegal instruction at code"),
         ("(void)frame, (void)guest;\n    static uint32_t code[] = {0x10500073, 0xffdff06f}; /* wfi, again and again */\n"
          "    ((void (*)(void))(uint64_t)code)();", "executed more than"),
         ("(void)frame, (void)guest;\n    csr_write(stvec, 0x80001000);\n    csr_write(satp, 8UL << 60);",

@@ -129,6 +129,18 @@ class TestWhatIsNoPart:
 
     def test_its_own_files(self) -> None:
         assert grade({"one.py": "from two import One", "two.py": GOOD}).points == 2
+        assert (
+            "two.py, line 1: a part may not import pytest" in grade({"one.py": "import two", "two.py": "import pytest"}).refused
+        )
+
+    def test_files_that_it_does_not_use(self) -> None:
+        """A student's own tests, and what was tried once."""
+        assert grade({"one.py": GOOD, "test_one.py": "import pytest", "old.py": "print 'x'"}).points == 2
+
+    def test_a_file_with_the_name_of_a_module_of_pythons(self) -> None:
+        assert grade({"one.py": GOOD, "struct.py": "x = 1"}).points == 2
+        refused = grade({"one.py": f"import struct\n{GOOD}", "struct.py": "x = 1"}).refused
+        assert "one.py, line 1: struct.py has the name of a module of Python's" in refused
 
 
 class TestEnds:
@@ -166,6 +178,56 @@ class TestEnds:
         code = "f.__code__ = f.__code__.replace(co_code=b'\\xff\\xff' * 9)"
         source = in_next("f = self.next.__func__", code, "return f(self)")
         assert "its process ended in the middle" in reason(source) or "Error" in reason(source)
+
+
+class TestTheReference:
+    """It is asked for its CPU time once, while the part goes on."""
+
+    def test_a_slow_part_has_its_time(self) -> None:
+        class Slow(Judge):
+            asked = 0
+
+            def reference_cpu(self, check):  # type: ignore[no-untyped-def]
+                self.asked += 1
+                return 0.1
+
+        source = in_next(
+            "p = __import__('time').process_time; end = p() + 1.5", "while p() < end: pass", "return self.machine.value + 1"
+        )
+        judge = Slow(LAB, SECRET_SEED)
+        assert judge.grade({"one.py": source}).points == 2
+        assert judge.asked == 1
+
+
+class TestPatience:
+    """What takes long and is no endless loop for whoever looks only when nothing comes."""
+
+    def test_thinking_between_requests(self) -> None:
+        line = "for _ in range(400): [x for x in range(300_000)]; self.machine.value"  # 5 ms each
+        assert "100 times the CPU time" in reason(in_next(line))
+
+    def test_much_to_read(self) -> None:
+        source = in_next(
+            "os = __import__('os')",
+            'body = b\'["ask","machine","value","get",[\' + b\'0,\' * 500_000 + b\'0],{}]\'',
+            "while True:",
+            "    rest = len(body).to_bytes(4, 'little') + body",
+            "    while rest: rest = rest[os.write(4, rest):]",
+            "    os.read(3, 4096)",
+        )
+        first = grade(source).results[0]
+        assert first.happened == "it sent more than 32 MiB to the machine" and first.endless
+
+    @pytest.mark.skipif(not LINUX, reason="seccomp")
+    def test_sleeping_a_little_again_and_again(self) -> None:
+        """No CPU time, and never long: a lock that is waited for a while."""
+        source = in_next(
+            "lock = __import__('_thread').allocate_lock()",
+            "lock.acquire()",
+            "for _ in range(3): lock.acquire(timeout=0.5); self.machine.value",
+            "return self.machine.value + 1",
+        )
+        assert "its process ended in the middle" in reason(source)
 
 
 class TestOutput:

@@ -99,6 +99,12 @@ class TestFolders:
         (tmp_path / "b").symlink_to(other)
         assert refusal(tmp_path / "b") == "it is neither a folder nor a zip file"
 
+    @pytest.mark.skipif(sys.platform != "linux", reason="names that are any bytes")
+    def test_names_that_are_no_text(self, tmp_path: Path) -> None:
+        made = folder(tmp_path / "a", one_py="1")
+        (made / os.fsdecode(b"\xff.py")).write_text("")
+        assert refusal(made) == "'\\udcff.py' in it is no name for a file of a program"
+
     @pytest.mark.skipif(not POSIX, reason="pipes")
     def test_a_pipe_does_not_hang(self, tmp_path: Path) -> None:
         made = folder(tmp_path / "a")
@@ -131,6 +137,21 @@ class TestZips:
         made.write_bytes(data)
         assert refusal(made)
 
+    @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+    def test_methods_that_unpack_all_at_once(self, tmp_path: Path, method: int) -> None:
+        with zipfile.ZipFile(tmp_path / "a.zip", "w", method) as made:
+            made.writestr("one.py", b"x" * (1 << 20))
+        assert "another method" in refusal(tmp_path / "a.zip")
+
+    def test_a_huge_archive(self, tmp_path: Path) -> None:
+        with open(tmp_path / "a.zip", "wb") as made:
+            made.truncate(submission.MOST_ARCHIVE + 1)
+        assert "more than 16 MiB" in refusal(tmp_path / "a.zip")
+
+    @pytest.mark.filterwarnings("ignore:Duplicate name")
+    def test_a_name_twice(self, tmp_path: Path) -> None:
+        assert refusal(archive(tmp_path / "a.zip", ("one.py", "1"), ("one.py", "2"))) == "'one.py' is in it twice"
+
     def test_many_entries(self, tmp_path: Path) -> None:
         assert "2000 entries" in refusal(archive(tmp_path / "a.zip", *((f"{n}.txt", "") for n in range(2100))))
 
@@ -144,6 +165,12 @@ class TestZips:
 
 class TestCollecting:
     LAB = find_lab("2")
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="names that are any bytes")
+    def test_names_that_no_format_can_hold(self, tmp_path: Path) -> None:
+        folder(tmp_path / os.fsdecode(b"a\xff\x1b\n"), gstage_py="")
+        (found,) = collect([tmp_path], self.LAB)
+        assert found.name == r"a\udcff\x1b\n"
 
     def test_folders_zips_and_a_folder_of_them(self, tmp_path: Path) -> None:
         many = tmp_path / "many"

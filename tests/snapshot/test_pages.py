@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rvhv.core.memory import PAGE, Memory
-from rvhv.snapshot.pages import Pages
+from rvhv.snapshot.pages import ENTRY_BYTES, Pages
 
 FRAMES = 6
 SIZE = FRAMES * PAGE
@@ -76,10 +76,34 @@ def test_equal_pages_are_held_once() -> None:
     assert 0 < pages.size < 4 * PAGE + 32 * 400
     before = pages.size
     pages.add(1, range(memory.base, memory.base + 64 * PAGE, PAGE))  # nothing changed
-    assert pages.size == before
+    assert pages.size == before + 64 * ENTRY_BYTES  # but that they were stored to
+    before = pages.size
     for i in range(32):
         memory.write(memory.base + i * PAGE, bytes([i + 1]) * PAGE)
     pages.add(2, [memory.base + i * PAGE for i in range(32)])
     assert pages.size >= before + 32 * PAGE
     pages.cut(1)
     assert pages.size == before
+
+
+def test_what_was_stored_to_is_known_whatever_is_forgotten() -> None:
+    memory = Memory(SIZE)
+    first, second, third = (memory.base + i * PAGE for i in range(3))
+    pages = Pages(memory)
+    pages.begin(0)
+    before = pages.size
+    pages.add(1, [first])  # with what was there
+    memory.write(second, b"x")
+    pages.add(2, [second, first])
+    pages.add(3, [])
+
+    def stored(one: int, other: int) -> list[int]:
+        return [spa for spa in (first, second, third) if pages.stored_to(one, other, [spa])]
+
+    assert (stored(0, 1), stored(1, 2), stored(2, 3), stored(0, 3)) == ([first], [first, second], [], [first, second])
+    pages.merge(1, 2)
+    assert (stored(0, 2), stored(2, 3)) == ([first, second], [])
+    pages.merge(2, 3)
+    assert stored(0, 3) == [first, second]
+    pages.cut(0)
+    assert stored(0, 3) == [] and pages.size == before

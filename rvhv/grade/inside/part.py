@@ -173,8 +173,14 @@ class Servant:
         own = {name.removesuffix(".py"): (name, source) for name, source in self.files.items() if name.endswith(".py")}
         given: dict[str, str] = order["gives"]
         allowed = {*order["imports"], *given}
-        for name, source in own.values():
-            self._check_imports(name, compile(source, name, "exec", ast.PyCF_ONLY_AST, dont_inherit=True), allowed, own)
+        used, todo = set(), [order["main"]]  # other files of the submission, whatever they are, are none of our business
+        while todo:
+            module = todo.pop()
+            if module in own and module not in used:
+                used.add(module)
+                name, source = own[module]
+                tree = compile(source, name, "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
+                todo += self._check_imports(name, tree, allowed, own)
         for source in given.values():
             for _, module in imported(ast.parse(source), given):
                 if module not in given:
@@ -196,9 +202,14 @@ class Servant:
         self.make = getattr(main, order["name"])
         return confined
 
-    def _check_imports(self, file: str, tree: Any, allowed: set[str], own: dict[str, Any]) -> None:
+    def _check_imports(self, file: str, tree: Any, allowed: set[str], own: dict[str, Any]) -> list[str]:
+        """Import those that are Python's own; the submission's among them."""
+        found = []
         for line, module in imported(tree, {*allowed, *own}):
             if module in own:
+                if module in sys.stdlib_module_names:
+                    raise ImportError(f"{file}, line {line}: {module}.py has the name of a module of Python's: rename it")
+                found.append(module)
                 continue
             if module not in allowed:
                 raise ImportError(
@@ -207,6 +218,7 @@ class Servant:
                 )
             if not module.startswith("rvhv"):
                 __import__(module)
+        return found
 
     # what the judge says
 

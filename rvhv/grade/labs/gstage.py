@@ -362,7 +362,7 @@ def fresh_pages(bench: Bench) -> None:
             raise Lost(
                 f"the page at gpa {gpa:#x} to be all zeros when it is mapped again: its frame may have been another VM's",
                 "it faults" if answer.cause else f"the guest reads {answer.value:#x} in it, which was stored before unmap",
-                f"x h:{spa:#x}",
+                walk(gpa) if answer.cause else f"x h:{spa:#x}",
             )
 
 

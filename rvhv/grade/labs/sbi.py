@@ -280,7 +280,7 @@ def ranges(bench: Bench) -> None:
         (n, RAM - rng.randrange(1, n), 0, "it begins before the RAM"),
         (n, BOARD.virtio.window(0).base, 0, "a device is there"),
         (n, rng.randrange(1 << 40, 1 << 63), 0, "nothing is there"),
-        (n, inside, 1 << rng.randrange(64), "base_addr_hi has the upper 64 bits of an address of 128"),
+        (n, inside, 1 << rng.randrange(64), "addr_hi has the upper 64 bits of an address of 128"),
         (MASK64 - rng.randrange(100), inside, 0, "it is longer than the RAM, and its end wraps around"),
         (RAM_END - inside + 4096, inside, 0, "its end is behind the RAM, although the first 4096 bytes are not"),
         (n, MASK64 - rng.randrange(n - 1), 0, "it wraps around"),

@@ -101,7 +101,8 @@ def _record(vm: Any) -> SimpleNamespace:
 
 
 def _shown(value: object) -> str:
-    return str(getattr(value, "name", None) or f"{value!r:.60}")
+    name = getattr(value, "name", None)
+    return name[:60] if isinstance(name, str) and name else f"{value!r:.60}"
 
 
 class Host:
@@ -194,7 +195,7 @@ def weights(bench: Bench) -> None:
         wanted = slices * vm.weight / total
         if abs(shares[vm.number] - wanted) > len(chosen):
             raise Lost(
-                f"{vm.name} to have {vm.weight} parts of {total}: {wanted:.0f} of {slices} slices, with the weights {chosen}",
+                f"{vm.name} to have {vm.weight}/{total} of the time: {wanted:.0f} of {slices} slices, with the weights {chosen}",
                 f"it had {shares[vm.number]:.0f}; the schedule began {turns(log)}",
                 "vms",
             )

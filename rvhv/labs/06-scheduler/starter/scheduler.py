@@ -3,7 +3,8 @@
 Fill in what raises `NotImplementedError`; `rvhv lab check` says how far you are. You may add methods, functions and files of
 your own. What the hypervisor tells you about a virtual machine:
 
-  vm.number   1, 2, 3 ... in the order in which they were created; a number is never used again
+  vm.number   1, 2, 3 ... in the order in which they were created; a number is never used again. Keep what you know of a
+              machine under its number: the object is another one in each call, and cannot be the key of a dictionary
   vm.name     how the user calls it
   vm.weight   1 to 1000: with twice the weight comes twice the time
 
@@ -14,6 +15,7 @@ Time is counted in steps: an instruction is one step, an exit to the hypervisor 
 class Scheduler:
     def __init__(self, slice_steps):
         self.slice_steps = slice_steps
+        self.last = 0  # the number of the machine that ran last; 0 before the first one
 
     def pick(self, ready):
         """The hart is free. Return one of the list `ready`, and the length of its slice: (vm, steps).
