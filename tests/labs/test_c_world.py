@@ -66,7 +66,7 @@ def started(body: str) -> Result:
          "instruction page fault at 0x"),
         ("(void)frame, (void)guest;\n    static uint32_t code[] = {0x10200073, 0x62000073}; /* sret to U-mode, hfence.gvma */\n"
          "    csr_write(hstatus, 0);\n    csr_write(sstatus, 0);\n    csr_write(sepc, &code[1]);\n"
-         "    ((void (*)(void))(uint64_t)code)();", "illegal instruction at code"),
+         "    ((void (*)(void))(uint64_t)code)();", "mtval 0x62000073"),
         ("(void)frame, (void)guest;\n    static uint32_t code[] = {0x10500073, 0xffdff06f}; /* wfi, again and again */\n"
          "    ((void (*)(void))(uint64_t)code)();", "executed more than"),
         ("(void)frame, (void)guest;\n    csr_write(stvec, 0x80001000);\n    csr_write(satp, 8UL << 60);",
