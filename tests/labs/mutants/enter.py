@@ -64,13 +64,13 @@ MUTANTS = [
         "floating point is not switched",
         ("        for n in range(32):\n            cpu.f[n] = f[n]\n", ""),
         loses="switch-registers",
-        says=("f0 to be", "'s"),
+        says=("f0 (ft0) to be", "'s"),
     ),
     mutant(
         "x31 is forgotten",
         ("range(1, 32):\n            cpu.x[n] = x[n]", "range(1, 31):\n            cpu.x[n] = x[n]"),
         loses="switch-registers",
-        says="x31 to be",
+        says="x31 (t6) to be",
     ),
     mutant("time is not switched", ("hie hvip htimedelta", "hie hvip"), loses="clean-csrs switch-csrs", says="htimedelta to be"),
     mutant(

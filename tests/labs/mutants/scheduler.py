@@ -17,8 +17,8 @@ IN_A_ROW = """
 MUTANTS = [
     mutant("always the first", (KEY, "key=lambda vm: vm.number"), loses=ALL, says="to have one of"),
     mutant("who had most is next", ("vm = min(ready, key", "vm = max(ready, key"), loses=ALL, says="to have one of"),
-    mutant("weights forgotten", ("// vm.weight", "// 1"), loses="weights starvation", says="parts of"),
-    mutant("weights upside down", ("* SCALE // vm.weight", "* vm.weight"), loses="weights starvation", says="parts of"),
+    mutant("weights forgotten", ("// vm.weight", "// 1"), loses="weights starvation", says="of the time"),
+    mutant("weights upside down", ("* SCALE // vm.weight", "* vm.weight"), loses="weights starvation", says="of the time"),
     mutant(
         "a whole slice charged",
         ("+= steps * SCALE", "+= self.slice_steps * SCALE"),
