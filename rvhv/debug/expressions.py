@@ -12,6 +12,7 @@ machine: names are looked up when an expression is evaluated.
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -245,11 +246,12 @@ def first_of_functions(context: Context, places: list[int]) -> list[int]:
 
 
 @dataclass(frozen=True)
-class Node:
+class Node(ABC):
     at: int  # the character that an error points to
 
+    @abstractmethod
     def evaluate(self, scope: Scope) -> Value:
-        raise NotImplementedError
+        """Raises ExpressionError."""
 
 
 @dataclass(frozen=True)

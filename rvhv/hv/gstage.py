@@ -114,11 +114,6 @@ class Sv39x4:
             self.memory.write_u64(self._slot(at, level), pte_of(spa, FLAGS | RIGHTS[rights]))
             self.hfence_gvma(at)
 
-    @property
-    def mapped(self) -> int:
-        """Bytes of guest memory that have frames."""
-        return sum(len(leaves) * block(level) for level, leaves in enumerate(self.leaves))
-
     def release(self) -> None:
         for level, leaves in enumerate(self.leaves):
             for spa in leaves.values():
