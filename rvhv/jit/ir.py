@@ -172,7 +172,8 @@ class Builder:
     shl, lshr, ashr, udiv, urem, sdiv, srem = (_binary(op) for op in ("shl", "lshr", "ashr", "udiv", "urem", "sdiv", "srem"))
     fadd, fsub, fmul, fdiv = (_binary(op) for op in ("fadd", "fsub", "fmul", "fdiv"))
     trunc, zext, sext, bitcast = (_cast(op) for op in ("trunc", "zext", "sext", "bitcast"))
-    sitofp, uitofp, fptosi, inttoptr = (_cast(op) for op in ("sitofp", "uitofp", "fptosi", "inttoptr"))
+    sitofp, uitofp, fptosi, fptoui, inttoptr = (_cast(op) for op in ("sitofp", "uitofp", "fptosi", "fptoui", "inttoptr"))
+    fptrunc, fpext = (_cast(op) for op in ("fptrunc", "fpext"))
     ctlz, cttz, ctpop, bswap, bitreverse = (_count(op, flag) for op, flag in COUNTS.items())
 
     def not_(self, value: Any) -> Value:
@@ -180,6 +181,13 @@ class Builder:
 
     def fneg(self, value: Any) -> Value:
         return self.emit(value.type, f"fneg {type_name(value.type)} {ref(value)}")
+
+    def extract_element(self, vector: Any, index: int) -> Value:
+        return self.emit(vector.type.element, f"extractelement {type_name(vector.type)} {ref(vector)}, i32 {index}")
+
+    def insert_element(self, vector: Any, value: Any, index: int) -> Value:
+        given = f"{type_name(vector.type)} {ref(vector)}, {type_name(value.type)} {ref(value)}"
+        return self.emit(vector.type, f"insertelement {given}, i32 {index}")
 
     def select(self, condition: Any, yes: Any, no: Any) -> Value:
         name = type_name(yes.type)

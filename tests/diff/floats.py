@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import random
 
+from rvhv.core.registry import ISA
+from rvhv.isa.effects import FLOAT_FORMATS, Float
 from rvhv.isa.expr import MASK64
 from rvhv.isa.render.oracle_float import FORMATS, Format, box
+from tests.diff.states import Row
+
+RESERVED = (5, 6)  # modes of rounding
 
 
 def edges(f: Format) -> list[int]:
@@ -22,7 +27,7 @@ def exponent(f: Format, rng: random.Random) -> int:
     """A biased exponent: any, or near a place where something changes."""
     if rng.random() < 0.3:
         return rng.randrange((1 << f.exponent_bits) - 1)
-    near_one = (f.emax, f.emax + f.fraction_bits, f.emax + 63)
+    near_one = (f.emax, f.emax + f.fraction_bits, f.emax + 31, f.emax + 63)
     centre = rng.choice((1, f.fraction_bits, f.emax // 2, *near_one, f.emax * 3 // 2, 2 * f.emax))
     return min(max(centre + rng.randint(-3, 3), 0), 2 * f.emax)
 
@@ -76,3 +81,31 @@ def register(rng: random.Random, fmt: str | None = None) -> int:
     if rng.random() < 0.06:
         image ^= 1 << rng.randrange(64)
     return image & MASK64
+
+
+def source_format(row: Row) -> str | None:
+    """The format of the F operands that are read as numbers."""
+    for effect in row.insn.effects:
+        if isinstance(effect, Float):
+            other = effect.op.partition(".")[2]
+            return other if other in FLOAT_FORMATS else effect.fmt
+    return None
+
+
+def float_registers(row: Row, word: int, rng: random.Random) -> list[int]:
+    """Random registers; the operands of `word` belong together."""
+    found = [register(rng) for _ in range(32)]
+    fmt = source_format(row)
+    fields = ISA.decode(word)[1]  # type: ignore[index]
+    names = [n for n in ("frs1", "frs2", "frs3") if n in fields]
+    if fmt is not None and rng.random() < 0.9:
+        for name, number in zip(names, data(fmt, len(names), rng), strict=True):
+            found[fields[name]] = box(number, fmt) if rng.random() < 0.97 else number
+    return found
+
+
+def with_rounding(row: Row, word: int, rng: random.Random) -> int:
+    """The word with a mode that is mostly legal."""
+    if "rm" not in row.encoding.by_name:
+        return word
+    return row.encoding.build(row.encoding.extract(word) | {"rm": rng.choice((0, 0, 1, 2, 3, 4, 7, 7, 7, rng.choice(RESERVED)))})

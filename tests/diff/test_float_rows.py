@@ -5,7 +5,6 @@ Operands are numbers of the formats with edges and near neighbours; who may use 
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 
 import pytest
@@ -14,12 +13,11 @@ from unicorn import riscv_const as rc
 
 from rvhv.core.registry import ISA
 from rvhv.cpu.state import SLOT
-from rvhv.isa.effects import FLOAT_FORMATS, Float
 from rvhv.isa.expr import MASK64
 from rvhv.isa.render.asm import Assembler
 from rvhv.isa.render.oracle import OracleMachine
 from rvhv.isa.render.oracle_float import FORMATS, box
-from tests.diff.floats import data, register
+from tests.diff.floats import RESERVED, data, float_registers, register, source_format, with_rounding
 from tests.diff.states import SCALE, SEED, Row, random_case, rng_for, rows
 from tests.diff.test_interpreter import CODE, DATA, DIS, FS, RAM, Pair
 from tests.hext.bare import BASE, Bare
@@ -28,41 +26,12 @@ ROWS = [row for row in rows(ISA) if row.insn.uses_float]
 ASM = Assembler(ISA)
 DIRTY = 3 << 13
 OFF, INITIAL, CLEAN = 0, 1 << 13, 2 << 13
-RESERVED = (5, 6)
 ILLEGAL = 2
 
 
 @pytest.fixture(scope="module")
 def pair() -> Iterator[Pair]:
     yield Pair()
-
-
-def source_format(row: Row) -> str | None:
-    """The format of the F operands that are read as numbers."""
-    for effect in row.insn.effects:
-        if isinstance(effect, Float):
-            other = effect.op.partition(".")[2]
-            return other if other in FLOAT_FORMATS else effect.fmt
-    return None
-
-
-def float_registers(row: Row, word: int, rng: random.Random) -> list[int]:
-    """Random registers; the operands of `word` belong together."""
-    found = [register(rng) for _ in range(32)]
-    fmt = source_format(row)
-    fields = ISA.decode(word)[1]  # type: ignore[index]
-    names = [n for n in ("frs1", "frs2", "frs3") if n in fields]
-    if fmt is not None and rng.random() < 0.9:
-        for name, number in zip(names, data(fmt, len(names), rng), strict=True):
-            found[fields[name]] = box(number, fmt) if rng.random() < 0.97 else number
-    return found
-
-
-def with_rounding(row: Row, word: int, rng: random.Random) -> int:
-    """The word with a mode that is mostly legal."""
-    if "rm" not in row.encoding.by_name:
-        return word
-    return row.encoding.build(row.encoding.extract(word) | {"rm": rng.choice((0, 0, 1, 2, 3, 4, 7, 7, 7, rng.choice(RESERVED)))})
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
