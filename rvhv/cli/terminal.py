@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 PIPE_WIDTH = 110  # columns of a table that goes to a file or a pipe
+TEXT_WIDTH, NARROWEST, WIDEST = 100, 60, 120  # columns of texts: in a file or a pipe, on a terminal at least and at most
 
 
 def wants_color(out: TextIO | None, no_color: bool = False) -> bool:
@@ -32,6 +33,15 @@ def can_show(out: TextIO | None, text: str) -> bool:
     except (UnicodeEncodeError, LookupError):
         return False
     return True
+
+
+def terminal_columns(out: TextIO) -> int:
+    """As wide as texts should be: as the terminal is now, within reason."""
+    try:
+        found = os.get_terminal_size(out.fileno()).columns
+    except (OSError, ValueError):
+        return TEXT_WIDTH
+    return min(max(found, NARROWEST), WIDEST) if found else TEXT_WIDTH
 
 
 def rich_console(out: TextIO | None = None, *, no_color: bool = False) -> Console:

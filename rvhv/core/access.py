@@ -10,8 +10,9 @@ from rvhv.cpu.frames import new_generation, store_phys
 from rvhv.cpu.njit import jit, ld8, ld16, ld32, ld64
 from rvhv.cpu.predecode import Special
 from rvhv.cpu.regions import forget_regions, lines_of
-from rvhv.cpu.rights import ACCESS_R, ACCESS_W, IN_PART
 from rvhv.cpu.slots import (
+    ACCESS_R,
+    ACCESS_W,
     CODE_END,
     CODE_FRAME,
     CODE_MARKED,
@@ -24,6 +25,7 @@ from rvhv.cpu.slots import (
     FRAME_CODE,
     FRAME_FLAGS,
     FRAME_WORDS,
+    IN_PART,
     LINEAR,
     LOG_END,
     NO_GPA,

@@ -13,8 +13,9 @@ from rvhv.core.ops import Assist
 from rvhv.cpu.frames import mark_dirty, write_ram
 from rvhv.cpu.njit import jit
 from rvhv.cpu.regions import lines_of
-from rvhv.cpu.rights import ACCESS_R, ACCESS_W
 from rvhv.cpu.slots import (
+    ACCESS_R,
+    ACCESS_W,
     DATA_WORDS,
     FAULT_NONE,
     FLAG_CLEAN,

@@ -8,8 +8,9 @@ from rvhv.cpu import cache_blocks
 from rvhv.cpu.frames import store_phys
 from rvhv.cpu.njit import jit
 from rvhv.cpu.pmp import pmp_rights
-from rvhv.cpu.rights import ACCESS_R, ACCESS_W
 from rvhv.cpu.slots import (
+    ACCESS_R,
+    ACCESS_W,
     FAULT_MMIO,
     FAULT_NONE,
     FAULT_STOP,

@@ -16,8 +16,8 @@ from rvhv.cpu.clock import pending_now, steps_to_timer
 from rvhv.cpu.frames import flag_frame, follow_generation, forget_range, store_phys
 from rvhv.cpu.njit import jit
 from rvhv.cpu.regions import heat, install_entry
-from rvhv.cpu.rights import ACCESS_X
 from rvhv.cpu.slots import (
+    ACCESS_X,
     ANSWER_NONE,
     ATTENTION,
     CHUNK,

@@ -7,8 +7,19 @@ whole page is cached with the translation; a page that an entry covers in part i
 from __future__ import annotations
 
 from rvhv.cpu.njit import ctz, jit
-from rvhv.cpu.rights import ACCESS_HLVX, ACCESS_R, ACCESS_W, ACCESS_X, ALL_RIGHTS, IN_PART
-from rvhv.cpu.slots import PMPADDR0, PMPCFG0, PMPCFG2, PRV_M, U64
+from rvhv.cpu.slots import (
+    ACCESS_HLVX,
+    ACCESS_R,
+    ACCESS_W,
+    ACCESS_X,
+    ALL_RIGHTS,
+    IN_PART,
+    PMPADDR0,
+    PMPCFG0,
+    PMPCFG2,
+    PRV_M,
+    U64,
+)
 
 U0, U1, U2, U3, U8 = (U64(n) for n in (0, 1, 2, 3, 8))
 ENTRIES, PER_CSR = U64(16), U64(8)

@@ -1,9 +1,10 @@
-"""The constants of `rvhv.cpu.state` as `np.uint64`, for njit code: a plain int there would make guest values signed."""
+"""The constants of `rvhv.cpu.state` and `rights` as `np.uint64` for njit code: plain ints would make guest values signed."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from rvhv.cpu import rights as _rights
 from rvhv.cpu import state as _state
 
 U64 = np.uint64
@@ -11,7 +12,7 @@ I64 = np.int64
 
 for _name, _slot in _state.SLOT.items():
     globals()[_name.upper()] = U64(_slot)
-for _name, _value in vars(_state).items():
+for _name, _value in (vars(_state) | vars(_rights)).items():
     if isinstance(_value, int) and _name.isupper():
         globals()[_name] = U64(_value)
 for _enum in (_state.Exit, _state.Fault, _state.Answer, _state.Call, _state.Log, _state.LogStage, _state.Fence):

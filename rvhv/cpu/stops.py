@@ -27,8 +27,10 @@ from rvhv.cpu import triggers
 from rvhv.cpu.njit import jit
 from rvhv.cpu.predecode import Special
 from rvhv.cpu.regions import drop_regions
-from rvhv.cpu.rights import ACCESS_R, ACCESS_W, ACCESS_X
 from rvhv.cpu.slots import (
+    ACCESS_R,
+    ACCESS_W,
+    ACCESS_X,
     ANSWER_NONE,
     CODE_MARKED,
     CSR_FLOATS,

@@ -11,8 +11,11 @@ from rvhv.cpu.frames import note_table, store_phys
 from rvhv.cpu.log import log
 from rvhv.cpu.njit import jit, ld64
 from rvhv.cpu.pmp import pmp_rights
-from rvhv.cpu.rights import ACCESS_HLVX, ACCESS_R, ACCESS_W, ACCESS_X
 from rvhv.cpu.slots import (
+    ACCESS_HLVX,
+    ACCESS_R,
+    ACCESS_W,
+    ACCESS_X,
     LOG_PTE,
     LOGSTAGE_G,
     LOGSTAGE_S,

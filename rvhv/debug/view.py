@@ -17,7 +17,7 @@ class View(Protocol):
     """Every answer is one. Neither face has side effects; both may be asked for any number of times."""
 
     def lines(self) -> list[Line]:
-        """For people: lines without line ends, at most about 100 columns wide."""
+        """For people: lines without line ends. Texts are wrapped to 100 columns, or as `look.table.as_wide_as` says."""
 
     def json(self) -> Any:
         """For programs: dicts, lists, strings, numbers, None. Addresses and register values are strings such as "0x80200000"."""

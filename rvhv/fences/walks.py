@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 
 from rvhv.cpu import pte as p
-from rvhv.cpu import rights
+from rvhv.cpu.rights import ACCESS_HLVX, ACCESS_R, ACCESS_W, ACCESS_X
 from rvhv.cpu.state import How, LogStage
 from rvhv.hext.walks.rules import LEAF_RULES, PTE_RULES, Access, Look, Stage, with_a_and_d
 
 # read, write, execute, and HLVX's read of what may be executed
-READ, WRITE, EXECUTE, HLVX = (int(a) for a in (rights.ACCESS_R, rights.ACCESS_W, rights.ACCESS_X, rights.ACCESS_HLVX))
+READ, WRITE, EXECUTE, HLVX = ACCESS_R, ACCESS_W, ACCESS_X, ACCESS_HLVX
 KINDS = {READ: Access.LOAD, WRITE: Access.STORE, EXECUTE: Access.FETCH, HLVX: Access.HLVX}
 ACCESS_NAMES = {READ: "loaded from", WRITE: "stored to", EXECUTE: "fetched from", HLVX: "loaded from"}
 KEPT = 1 << 14  # answers: the same PTEs are asked about again and again

@@ -10,8 +10,12 @@ from __future__ import annotations
 from rvhv.cpu.log import log
 from rvhv.cpu.njit import jit
 from rvhv.cpu.pmp import protect
-from rvhv.cpu.rights import ACCESS_HLVX, ACCESS_R, ACCESS_W, ACCESS_X, ALL_RIGHTS
 from rvhv.cpu.slots import (
+    ACCESS_HLVX,
+    ACCESS_R,
+    ACCESS_W,
+    ACCESS_X,
+    ALL_RIGHTS,
     ANSWER_NONE,
     ANSWER_REFUSED,
     BUS,

@@ -7,6 +7,8 @@ from typing import TextIO
 
 from rvhv.cli.consoles import Consoles
 from rvhv.cli.plain import printable
+from rvhv.cli.terminal import terminal_columns
+from rvhv.debug.look.table import as_wide_as
 from rvhv.debug.target import Context
 from rvhv.debug.view import View
 from rvhv.shell.paint import painted
@@ -52,7 +54,8 @@ class Screen:
     def show(self, view: View) -> None:
         """An answer."""
         self.check()
-        lines = painted(view.lines(), self.color)
+        with as_wide_as(terminal_columns(self.out)):
+            lines = painted(view.lines(), self.color)
         if self.pager is not None:
             self.pager(lines)
         else:

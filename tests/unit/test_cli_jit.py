@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from rvhv import build
 from rvhv.cli import jit_show
 from rvhv.cli.config import read_config
 from rvhv.cli.group import TIERS
@@ -318,10 +320,11 @@ def gone(process: int) -> bool:
 needs_proc = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 
 
-def busy() -> subprocess.Popen[bytes]:
-    """A machine that computes until it is stopped, with its translator."""
+def busy(cache: Path) -> subprocess.Popen[bytes]:
+    """A machine that computes until it is stopped, with its translator: nothing of it is translated in `cache`."""
+    shutil.copy(build._file(), cache)
     command = [sys.executable, "-m", "rvhv", "boot", "bench-bytecode", "--tier", "auto"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "RVHV_CACHE_DIR": str(cache)}
     process = subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
     )
@@ -331,8 +334,8 @@ def busy() -> subprocess.Popen[bytes]:
 
 @needs_proc
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_the_translator_ends_with_the_run(how: signal.Signals) -> None:
-    process = busy()
+def test_the_translator_ends_with_the_run(how: signal.Signals, tmp_path: Path) -> None:
+    process = busy(tmp_path)
     started = workers(process.pid)
     process.send_signal(how)
     _, err = process.communicate(timeout=30)

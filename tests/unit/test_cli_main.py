@@ -104,6 +104,14 @@ def test_help_imports_nothing_heavy(root: Path) -> None:
     assert done.stdout.strip().endswith("set()")
 
 
+@pytest.mark.parametrize("command", [["run", "hello"], ["boot", "bench-micro", "--max-steps", "1000"]], ids=["run", "boot"])
+def test_running_imports_no_numpy(root: Path, command: list[str]) -> None:
+    """It is what makes the machine, and takes as long to import as all of rvhv."""
+    code = f"import sys; from rvhv.cli.main import main; main({command!r}); print({{'numba', 'numpy'}} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip().endswith("set()")
+
+
 def test_an_unknown_name_of_the_package() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'Hypervizor'"):
         _ = rvhv.Hypervizor

@@ -14,7 +14,7 @@ from rvhv.cpu.csrs import (
 from rvhv.cpu.state import Prv
 from rvhv.debug.look.machines import source_names
 from rvhv.debug.look.saved import Saved, save
-from rvhv.debug.look.table import WIDTH, cell, table
+from rvhv.debug.look.table import cell, table
 from rvhv.debug.target import Context, HartContext, VmContext
 from rvhv.debug.view import Line, Style
 from rvhv.isa.expr import MASK64
@@ -76,7 +76,7 @@ class Interrupts:
         ]  # fmt: skip
         rows: list[Line] = [
             [("title", f"{self.context} is in {self.mode}-mode")],
-            *table(("irq", "pending", "enabled", "to", ""), body, wrap=WIDTH),
+            *table(("irq", "pending", "enabled", "to", ""), body, wrap=True),
         ]
         if self.sources:
             body = [
@@ -88,7 +88,7 @@ class Interrupts:
                 for s in self.sources
             ]  # fmt: skip
             titles = ("src", "device", "line", "pending", "prio", "thresh", "enabled", "")
-            rows += [[], *table(titles, body, right=(0, 4, 5), wrap=WIDTH)]
+            rows += [[], *table(titles, body, right=(0, 4, 5), wrap=True)]
         return rows + [[("dim", note)] for note in self.notes]
 
     def json(self) -> Any:

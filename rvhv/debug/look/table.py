@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from rvhv.debug.view import Line, Style
 
-WIDTH = 100
+_width = ContextVar("width", default=100)  # columns that long texts are wrapped to
 NARROWEST = 30  # columns that a cell gets before it goes on below
 Cell = tuple[Style, str]
+
+
+def width() -> int:
+    return _width.get()
+
+
+@contextmanager
+def as_wide_as(columns: int) -> Iterator[None]:
+    """Lines that are laid out meanwhile are wrapped to so many columns."""
+    before = _width.set(columns)
+    try:
+        yield
+    finally:
+        _width.reset(before)
 
 
 def cell(text: object, style: Style = "") -> Cell:
@@ -17,10 +33,10 @@ def cell(text: object, style: Style = "") -> Cell:
 
 
 def columns(
-    rows: Iterable[Sequence[Cell]], *, right: Iterable[int] = (), indent: int = 0, gap: int = 2, wrap: int = 0
+    rows: Iterable[Sequence[Cell]], *, right: Iterable[int] = (), indent: int = 0, gap: int = 2, wrap: bool = False
 ) -> list[Line]:
     """Rows of cells as lines; `right`: the columns that line up at their right ends. A row may be shorter than others. What
-    stands last in its row goes on below where it would be longer than `wrap` columns (0: it is as long as it is)."""
+    stands last in its row goes on below where the line would be too long, if it may `wrap`."""
     body = [list(row) for row in rows]
     count = max((len(row) for row in body), default=0)
     # what stands last in its row need not fit a column
@@ -32,7 +48,7 @@ def columns(
         for i, (style, text) in enumerate(row):
             room = widths[i] - len(text)
             if wrap and i + 1 == len(row) and i not in aligned:
-                more = _goes_on(line, cell(text, style), wrap)
+                more = _goes_on(line, cell(text, style))
                 lines += more[:-1]
                 line = more[-1]
                 continue
@@ -48,11 +64,11 @@ def columns(
     return lines
 
 
-def _goes_on(line: Line, last: Cell, width: int) -> list[Line]:
+def _goes_on(line: Line, last: Cell) -> list[Line]:
     """A line with its last cell, in as many lines as that takes."""
     at = length(line)
     style, text = last
-    parts = textwrap.wrap(text, max(width - at, NARROWEST), break_on_hyphens=False, break_long_words=False) or [""]
+    parts = textwrap.wrap(text, max(width() - at, NARROWEST), break_on_hyphens=False, break_long_words=False) or [""]
     return [[*line, (style, parts[0])], *([("", " " * at), (style, part)] for part in parts[1:])]
 
 
@@ -60,21 +76,21 @@ def header(*titles: str) -> list[Cell]:
     return [("title", title) for title in titles]
 
 
-def paragraph(text: str, style: Style = "", *, indent: str = "", hanging: str | None = None, width: int = WIDTH) -> list[Line]:
-    """A text in lines of at most `width` columns."""
+def paragraph(text: str, style: Style = "", *, indent: str = "", hanging: str | None = None) -> list[Line]:
+    """A text in lines of at most `width()` columns."""
     wrapped = textwrap.wrap(
-        text, width, initial_indent=indent, subsequent_indent=indent if hanging is None else hanging,
+        text, width(), initial_indent=indent, subsequent_indent=indent if hanging is None else hanging,
         break_on_hyphens=False, break_long_words=False,
     )  # fmt: skip
     return [[(style, line)] for line in wrapped]
 
 
-def flowing(first: Line, cells: Sequence[Line], *, indent: int, width: int = WIDTH) -> list[Line]:
+def flowing(first: Line, cells: Sequence[Line], *, indent: int) -> list[Line]:
     """`first`, and behind it as many cells a line as fit."""
     lines, line = [], list(first)
     used = length(line)
     for one in cells:
-        if used + 1 + length(one) > width and used > indent:
+        if used + 1 + length(one) > width() and used > indent:
             lines.append(line)
             line, used = [("", " " * indent)], indent
         line = [*line, ("", " "), *one]
@@ -86,7 +102,7 @@ def length(line: Line) -> int:
     return sum(len(text) for _, text in line)
 
 
-def table(title: Sequence[str], rows: Iterable[Sequence[Cell]], *, right: Iterable[int] = (), wrap: int = 0) -> list[Line]:
+def table(title: Sequence[str], rows: Iterable[Sequence[Cell]], *, right: Iterable[int] = (), wrap: bool = False) -> list[Line]:
     """The same with a head."""
     return columns([header(*title), *rows], right=right, wrap=wrap)
 
