@@ -19,7 +19,6 @@ from rvhv.grade.part import Part
 from rvhv.machine.image import Image
 
 TIMES_THE_REFERENCE = 100
-LAST_EXIT = "why"  # what `rvhv debug` is asked when the part itself fails, in a machine that has begun to run
 MOST_ENDLESS = 3  # checks that a part does not come back from; the others are not tried then
 
 
@@ -185,8 +184,8 @@ class Judge:
         except RvhvError as error:  # of the machine, which the part let through
             result.expected, result.happened = check.title, f"when {part.doing}: {error}"
             result.places = tuple("\n".join(getattr(error, "__notes__", ())).splitlines())
-        if not (result.passed or result.show or result.endless) and cell is not None and bench.target is not None:
-            result.show = LAST_EXIT
+        if result.places and not result.endless and bench.target is not None:
+            result.show = bench.look
         if cell is not None:
             result.output = cell.output
         return result

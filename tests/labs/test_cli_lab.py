@@ -78,6 +78,18 @@ def test_check_says_what_was_expected_what_happened_and_how_to_look(lab2: Path, 
     assert lost["debug"].startswith("walk g:0x")
 
 
+def test_where_a_part_raises_there_is_something_to_look_at(lab2: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (lab2 / "gstage.py").write_text(f"{REFERENCE}\nclass Broken({MADE}):\n    def map(self, gpa):\n        return None.x\nGStage = Broken\n")
+    lines = said(capsys, "check", lab2, code=1).splitlines()
+    failed = next(i for i, line in enumerate(lines) if line.startswith("  lost") and " map-pages " in line)
+    told = "\n".join(lines[failed : failed + 6])
+    assert "AttributeError" in told and "gstage.py" in told
+    assert f"look: rvhv debug --lab {lab2} --check map-pages -e map" in told
+    assert main(["debug", "--lab", str(lab2), "--check", "map-pages", "-e", "map"]) == 0
+    out, err = capsys.readouterr()
+    assert "AttributeError" in err and "Sv39x4, root table at h:0x" in out
+
+
 def test_the_same_is_said_only_of_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Different expectations that end in the same way are each told."""
     lab = find_lab("mmio")

@@ -58,6 +58,14 @@ def test_an_answer_and_an_error(session: Session) -> None:
     assert errors[0].startswith("error: no VM is called nobody") and errors[1].startswith("error: nonsense is no command")
 
 
+@pytest.mark.parametrize("columns", [60, 80])
+def test_texts_are_as_wide_as_the_terminal(session: Session, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    monkeypatch.setattr("rvhv.shell.screen.terminal_columns", lambda out: columns)
+    session.command("continue")
+    lines = typed(session, "help\rwhy\rirq\r" + CTRL_D).splitlines()
+    assert columns - 12 < max(map(len, lines)) <= columns
+
+
 def test_an_empty_line_repeats(session: Session) -> None:
     typed(session, "run 100\r\r\r" + CTRL_D)
     assert session.target.steps == 300

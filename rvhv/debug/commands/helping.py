@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from rvhv.debug.commands.table import GROUPS, TABLE, Command, find
+from rvhv.debug.look.table import Cell, cell, columns, paragraph
 from rvhv.debug.view import Line, View
 from rvhv.errors import DebugError
-
-_NAMES = 24  # columns of a command's names
 
 
 def about(text: str) -> View:
@@ -36,20 +35,20 @@ def said(row: Command) -> str:
     return " ".join((row.name, *row.short, row.summary, row.usage, *examples, row.details)).lower()
 
 
-def summary(row: Command) -> Line:
-    names = ", ".join((row.name, *row.short))
-    return [("", "  "), ("mnemonic", names.ljust(_NAMES)), ("", f" {row.summary}")]
+def summary(row: Command) -> list[Cell]:
+    return [cell("  " + ", ".join((row.name, *row.short)), "mnemonic"), cell(row.summary)]
 
 
 class Overview:
     """All commands in their groups."""
 
     def lines(self) -> list[Line]:
-        lines: list[Line] = []
+        rows: list[list[Cell]] = []
         for group, title in GROUPS.items():
-            if rows := [row for row in TABLE.values() if row.group == group]:
-                lines += [[("title", title)], *map(summary, rows), []]
-        return [*lines, [("dim", "help COMMAND has examples, help WORD searches; a clear beginning of a name is enough")]]
+            if found := [row for row in TABLE.values() if row.group == group]:
+                rows += [[cell(title, "title")], *map(summary, found), []]
+        more = "help COMMAND has examples, help WORD searches; a clear beginning of a name is enough"
+        return [*columns(rows, wrap=True), *paragraph(more, "dim")]
 
     def json(self) -> Any:
         return [Page(row).json() for row in TABLE.values()]
@@ -66,12 +65,8 @@ class Page:
         lines: list[Line] = [[("title", row.name), ("", f": {row.summary}")], [("key", "usage: "), ("", row.usage)]]
         if row.short:
             lines.append([("key", "or: "), ("", ", ".join(row.short))])
-        width = max(len(line) for line, _ in row.examples)
-        for line, what in row.examples:
-            lines.append([("", "  "), ("mnemonic", line.ljust(width)), ("", f"  {what}")])
-        if row.details:
-            lines += [[("", line)] for line in wrapped(row.details)]
-        return lines
+        lines += columns(([cell(line, "mnemonic"), cell(what)] for line, what in row.examples), indent=2, wrap=True)
+        return [*lines, *paragraph(row.details)]
 
     def json(self) -> Any:
         row = self.row
@@ -88,14 +83,7 @@ class Found:
     rows: tuple[Command, ...]
 
     def lines(self) -> list[Line]:
-        return [[("title", f"about {self.text}")], *map(summary, self.rows)]
+        return [[("title", f"about {self.text}")], *columns(map(summary, self.rows), wrap=True)]
 
     def json(self) -> Any:
         return [Page(row).json() for row in self.rows]
-
-
-def wrapped(text: str) -> list[str]:
-    """A paragraph in lines that a terminal shows whole."""
-    import textwrap
-
-    return textwrap.wrap(text, 98)

@@ -83,7 +83,7 @@ class Why:
         if self.next:
             rows.append([("", "Next: "), ("key", self.next), ("dim", f"  ({NEXT['irq' if ' irq ' in self.next else 'memory']})")])
         if self.others:
-            rows.append([("dim", f"Also: {', '.join(self.others)}")])
+            rows += paragraph(f"Also: {', '.join(self.others)}", "dim")
         return rows
 
     def json(self) -> Any:

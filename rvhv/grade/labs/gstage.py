@@ -30,7 +30,7 @@ class Stage:
     def __init__(self, bench: Bench, size: int = 8 * MIB, *, start: int = 0, crooked: bool = False) -> None:
         self.rng, self.part = bench.rng, bench.part
         self.probe = Probe(size, bench.rng.randrange(1, 1 << VMID_BITS), start=start)
-        bench.target = self.probe
+        bench.target, bench.look = self.probe, "map"
         self.frames = self.probe.frames
         # another VM's. What comes next is aligned like a root, but in the check that is about that
         while self.frames.available * PAGE % ROOT != (self.rng.choice((1, 2, 3)) * PAGE if crooked else 0):
