@@ -30,7 +30,7 @@ class AnyPart(Protocol):
 @dataclass
 class Bench:
     """What a check has to work with: the part, not made yet, and chance. `target`: the hypervisor, or bench of a lab's own, that
-    `rvhv debug` is to look at when the check fails, `look` what it is asked when the part itself does."""
+    `rvhv debug` is to look at when the check fails; `look`: what it is asked when the part itself does."""
 
     part: AnyPart
     rng: random.Random

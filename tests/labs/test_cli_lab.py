@@ -79,7 +79,8 @@ def test_check_says_what_was_expected_what_happened_and_how_to_look(lab2: Path, 
 
 
 def test_where_a_part_raises_there_is_something_to_look_at(lab2: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (lab2 / "gstage.py").write_text(f"{REFERENCE}\nclass Broken({MADE}):\n    def map(self, gpa):\n        return None.x\nGStage = Broken\n")
+    broken = f"class Broken({MADE}):\n    def map(self, gpa):\n        return None.x\nGStage = Broken\n"
+    (lab2 / "gstage.py").write_text(f"{REFERENCE}\n{broken}")
     lines = said(capsys, "check", lab2, code=1).splitlines()
     failed = next(i for i, line in enumerate(lines) if line.startswith("  lost") and " map-pages " in line)
     told = "\n".join(lines[failed : failed + 6])
