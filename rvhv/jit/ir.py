@@ -93,14 +93,21 @@ class Phi(Value):
 
 
 class Function:
-    """A module with one function, and what it declares."""
+    """A module with one function, what it declares, and functions of its own that it calls."""
 
-    def __init__(self, name: str, type_: ir.FunctionType, arguments: Sequence[str], convention: str) -> None:
+    def __init__(
+        self, name: str, type_: ir.FunctionType, arguments: Sequence[str], convention: str, *, of: Function | None = None
+    ) -> None:
+        """`of`: the function that calls this one; nobody else sees it, and its code stands once."""
+        self.name, self.type, self.convention = name, type_, convention
         self.args = [Value(f"%{n}", t) for n, t in zip(arguments, type_.args, strict=True)]
-        self._head = f"define {convention} {type_name(type_.return_type)} @{name}"
         self._blocks: list[Block] = []
-        self._declared: dict[str, str] = {}
-        self._weights: dict[tuple[int, ...], int] = {}
+        self._declared: dict[str, str] = {} if of is None else of._declared
+        self._weights: dict[tuple[int, ...], int] = {} if of is None else of._weights
+        self._own: list[Function] = []
+        self._is_own = of is not None
+        if of is not None:
+            of._own.append(self)
         self.temporaries = 0
 
     def append_basic_block(self, name: str = "") -> Block:
@@ -115,13 +122,20 @@ class Function:
     def declare(self, name: str, result: ir.Type, arguments: Iterable[ir.Type]) -> None:
         self._declared[name] = f"declare {type_name(result)} @{name}({', '.join(map(type_name, arguments))})"
 
-    def __str__(self) -> str:
+    def _defined(self) -> list[str]:
         arguments = ", ".join(f"{type_name(a.type)} {a.name}" for a in self.args)
-        lines = [*self._declared.values(), f"{self._head}({arguments}) {{"]
+        linkage, attributes = ("internal", "noinline cold") if self._is_own else ("", "")
+        result = type_name(self.type.return_type)
+        lines = [f"define {linkage} {self.convention} {result} @{self.name}({arguments}) {attributes} {{"]
         for block in self._blocks:
             lines.append(f"{block.name}:")
             lines += block.lines
-        lines.append("}")
+        return [*lines, "}"]
+
+    def __str__(self) -> str:
+        lines = [*self._declared.values(), *self._defined()]
+        for function in self._own:
+            lines += function._defined()
         for weights, number in self._weights.items():
             lines.append(f'!{number} = !{{!"branch_weights", {", ".join(f"i32 {w}" for w in weights)}}}')
         return "\n".join(lines)

@@ -51,9 +51,15 @@ CONVENTION = "" if sys.platform == "win32" else "preserve_nonecc"
 ASSIST_CONVENTION = "" if sys.platform == "win32" else "preserve_mostcc"
 FUNCTION = ir.FunctionType(I64, [PTR, PTR, PTR, I64, I64])
 ASSIST = ir.FunctionType(I64, [PTR, I64, I64, I64, I64])
+# functions of a region's own
+ROW = ir.FunctionType(I1, [PTR, PTR, I64, I64, I64, I64])
+MISSED_LOAD = ir.FunctionType(PTR, [PTR, PTR, I64, I64])
+MISSED_STORE = ir.FunctionType(PTR, [PTR, PTR, I64, I64, I64])
 LIKELY, UNLIKELY = [4000, 1], [1, 4000]
 FS = 3 << 13
+PAGE_BITS = 12
 DOUBLE = ir.DoubleType()
+NULL = ir.Constant(PTR, None)
 
 
 def name_of(offset: int) -> str:
@@ -76,10 +82,11 @@ class Translator:
         self.leave = self.function.append_basic_block("leave")
         leave = Builder(self.function, self.leave)
         self._entered: dict[int, Any] = {}
-        self._leave_phis = [leave.phi(I64) for _ in range(3)]
+        self._leave_phis = [leave.phi(I64) for _ in range(2)]
         self.live, self.variables = live_at_starts(region), variables(region)
         self.registers: dict[str, Any] = {}  # those with a variable in the current block
         self._all_registers: dict[str, Any] = {}
+        self._own: dict[str, Function] = {}
         self.step: Step
         self.left: ir.Value  # after the whole block
         self.behind = 0  # steps of the block from the current instruction on
@@ -112,9 +119,9 @@ class Translator:
         self.builder = Builder(self.function, self.route)
         self._switch(self.builder.load(self.next_pc, typ=I64), self.region.entries)
         self.builder = Builder(self.function, self.leave)
-        offset, left, behind = self._leave_phis
-        self.store_slot("pc", self.builder.add(self.page, offset))
-        self.builder.ret(self.builder.add(left, behind))
+        place, left = self._leave_phis
+        self.store_slot("pc", self.builder.add(self.page, self.builder.and_(place, self.const(PAGE - 1))))
+        self.builder.ret(self.builder.add(left, self.builder.lshr(place, self.const(PAGE_BITS))))
         return self.function
 
     def _enter(self, at: int) -> Any:
@@ -187,7 +194,7 @@ class Translator:
     def _leaving(self, offset: int, left: ir.Value, behind: int) -> None:
         """The current block is about to branch to the one that leaves: the interpreter goes on at `offset`, with so many steps
         left and those behind it."""
-        for phi, value in zip(self._leave_phis, (self.const(offset), left, self.const(behind)), strict=True):
+        for phi, value in zip(self._leave_phis, (self.const(behind << PAGE_BITS | offset), left), strict=True):
             phi.add_incoming(value, self.builder.block)
 
     def require(self, condition: ir.Value, weights: list[int] = LIKELY) -> None:
@@ -263,19 +270,36 @@ class Translator:
     def store_slot(self, name: str, value: ir.Value) -> None:
         self.builder.store(value, self._slot(name))
 
-    def assist(self, what: Assist, a: ir.Value, b: ir.Value, c: ir.Value) -> None:
-        """Have the machine do it, or leave."""
+    def assist(self, what: Assist, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
+        """Have the machine do it; whether it did."""
         door = self.builder.inttoptr(self.load_slot("assist"), PTR)
         context = self.builder.inttoptr(self.load_slot("context_address"), PTR)
         answer = self.builder.call(door, ASSIST, [context, self.const(what), a, b, c], ASSIST_CONVENTION)
-        self.require(self.builder.icmp_unsigned("==", answer, self.const(0)))
+        return self.builder.icmp_unsigned("==", answer, self.const(0))
 
     def assist_row(self) -> None:
-        """Have the machine do the current instruction on the state."""
+        """Have the machine do the current instruction on the state, or leave."""
         b, step = self.builder, self.step
-        self.store_slot("left", self.steps_left())
         pc = b.add(self.page, self.const(step.offset))
-        self.assist(Assist.ROW, self.const(step.word), pc, b.add(pc, self.const(step.length)))
+        given = [self.const(step.word), pc, b.add(pc, self.const(step.length)), self.steps_left()]
+        self.require(self._call("do_row", ROW, self._do_row, given))
+
+    def _do_row(self, word: ir.Value, pc: ir.Value, npc: ir.Value, left: ir.Value) -> None:
+        self.store_slot("left", left)
+        self.builder.ret(self.assist(Assist.ROW, word, pc, npc))
+
+    def _call(self, name: str, type_: ir.FunctionType, body: Callable[..., None], args: Sequence[ir.Value]) -> ir.Value:
+        """Call a function of the region's own, which `body` writes when it is called for the first time: what is seldom done, and would
+        take long to compile at every place where it may have to be."""
+        if name not in self._own:
+            names = ("state", "tlb", *(f"a{i}" for i in range(len(args))))
+            self._own[name] = function = Function(name, type_, names, ASSIST_CONVENTION, of=self.function)
+            kept = self.function, self.builder, self.state, self.tlb
+            self.function, self.state, self.tlb = function, *function.args[:2]
+            self.builder = Builder(function, function.append_basic_block("entry"))
+            body(*function.args[2:])
+            self.function, self.builder, self.state, self.tlb = kept
+        return self.builder.call(name, type_, [self.state, self.tlb, *args], ASSIST_CONVENTION)
 
     def steps_left(self) -> ir.Value:
         """Before the current instruction."""
@@ -357,12 +381,13 @@ class Translator:
     def float_op(self, op: str, fmt: str, mode: Value, args: tuple[Value, ...]) -> Value:
         raise InternalError(f"a floating-point operation {op} that is not alone in its row")
 
-    def _entry(self, addr: ir.Value, size: int) -> tuple[ir.Value, ir.Value]:
-        """The TLB entry of an access, and what its tag is when it hits: the page of an access that is naturally aligned."""
+    def _entry(self, addr: ir.Value, low: ir.Value) -> tuple[ir.Value, ir.Value]:
+        """The TLB entry of an access of `low` + 1 bytes, and what its tag is when it hits: the page of an access that is aligned."""
         b = self.builder
         shift = 12 - (DATA_WORDS * 8).bit_length() + 1
         index = b.and_(b.lshr(addr, self.const(shift)), self.const(self.tlb_mask << (12 - shift)))
-        return b.gep(self.tlb, [index], source_etype=I8), b.and_(addr, self.const(-PAGE | (size - 1)))
+        kept = self.const(-PAGE | low.constant) if isinstance(low, ir.Constant) else b.or_(low, self.const(-PAGE))
+        return b.gep(self.tlb, [index], source_etype=I8), b.and_(addr, kept)
 
     def _hits(self, entry: ir.Value, tag: int, wanted: ir.Value) -> ir.Value:
         known = self.builder.load(self.builder.gep(entry, [self.const(8 * tag)], source_etype=I8), typ=I64)
@@ -393,55 +418,80 @@ class Translator:
         return (self.builder.sext if signed else self.builder.zext)(value, I64)
 
     def load(self, addr: Value, size: int, signed: bool, via: str) -> Value:
-        va, narrow = lift(addr), ir.IntType(8 * size)
-        entry, wanted = self._entry(va, size)
+        va, narrow, low = lift(addr), ir.IntType(8 * size), self.const(size - 1)
+        entry, wanted = self._entry(va, low)
 
-        def linear() -> ir.Value:
-            return self._extend(self.builder.load(self._linear(va), typ=narrow, align=1), size, signed)
-
-        def other() -> ir.Value:
-            return self.split(self._hits(entry, TLB_R, wanted), by_addend, slow)
-
-        def by_addend() -> ir.Value:
-            where = self._ram(self._offset(va, entry))
+        def load_at(where: ir.Value) -> ir.Value:
             return self._extend(self.builder.load(where, typ=narrow, align=1), size, signed)
 
-        def slow() -> ir.Value:
-            beside = self.builder.and_(self._hits(entry, TLB_R, self.builder.or_(wanted, self.const(STOP_TAG))), self._passes(va))
-            return self.split(beside, by_addend, ask)
+        def linear() -> ir.Value:
+            return load_at(self._linear(va))
 
-        def ask() -> ir.Value:
-            self.assist(Assist.LOAD, va, self.const(size), self.const(0))
-            value = self.load_slot("value")
-            return self._extend(self.builder.trunc(value, narrow) if size < 8 else value, size, signed)
+        def other() -> ir.Value:
+            return self.split(self._hits(entry, TLB_R, wanted), by_addend, seldom)
+
+        def by_addend() -> ir.Value:
+            return load_at(self._ram(self._offset(va, entry)))
+
+        def seldom() -> ir.Value:
+            where = self._call("missed_load", MISSED_LOAD, self._missed_load, [va, low])
+            self.require(self._is_some(where))
+            return load_at(where)
 
         return self.split(self._hits(entry, TLB_LINEAR_R, wanted), linear, other)
 
+    def _missed_load(self, va: ir.Value, low: ir.Value) -> None:
+        """Where to load from, or null."""
+        b = self.builder
+        entry, wanted = self._entry(va, low)
+        self._beside(entry, TLB_R, wanted, va)
+        fine = self.assist(Assist.LOAD, va, b.add(low, self.const(1)), self.const(0))
+        self.builder.ret(self.builder.select(fine, self._slot("value"), NULL))
+
+    def _beside(self, entry: ir.Value, tag: int, wanted: ir.Value, va: ir.Value) -> None:
+        """Return where an access goes to a page on which something may stop, if it is to a line on which nothing does."""
+        b = self.builder
+        fine = b.and_(self._hits(entry, tag, b.or_(wanted, self.const(STOP_TAG))), self._passes(va))
+        beside, ask = self.function.append_basic_block(), self.function.append_basic_block()
+        b.cbranch(fine, beside, ask).set_weights(LIKELY)
+        b.position_at_end(beside)
+        b.ret(self._ram(self._offset(va, entry)))
+        b.position_at_end(ask)
+
+    def _is_some(self, pointer: ir.Value) -> ir.Value:
+        return self.builder.icmp_unsigned("!=", pointer, NULL)
+
     def store(self, addr: Value, value: Value, size: int, via: str) -> None:
-        b, va, stored, narrow = self.builder, lift(addr), lift(value), ir.IntType(8 * size)
-        entry, wanted = self._entry(va, size)
-        linear, other, by_addend, slow, ask, join = (self.function.append_basic_block() for _ in range(6))
+        b, va, stored, narrow, low = self.builder, lift(addr), lift(value), ir.IntType(8 * size), self.const(size - 1)
+        entry, wanted = self._entry(va, low)
+        linear, other, by_addend, seldom, join = (self.function.append_basic_block() for _ in range(5))
         small = b.trunc(stored, narrow) if size < 8 else stored
         b.cbranch(self._hits(entry, TLB_LINEAR_W, wanted), linear, other).set_weights(LIKELY)
         b.position_at_end(linear)
         b.store(small, self._linear(va), align=1)
         b.branch(join)
         b.position_at_end(other)
-        b.cbranch(self._hits(entry, TLB_W, wanted), by_addend, slow).set_weights(LIKELY)
+        b.cbranch(self._hits(entry, TLB_W, wanted), by_addend, seldom).set_weights(LIKELY)
         b.position_at_end(by_addend)
         b.store(small, self._ram(self._offset(va, entry)), align=1)
         b.branch(join)
-        b.position_at_end(slow)
-        beside = b.and_(self._hits(entry, TLB_W_BESIDE, b.or_(wanted, self.const(STOP_TAG))), self._passes(va))
-        b.cbranch(beside, by_addend, ask).set_weights(LIKELY)
-        b.position_at_end(ask)
-        self.assist(Assist.STORE, va, stored, self.const(size))
+        b.position_at_end(seldom)
+        where = self._call("missed_store", MISSED_STORE, self._missed_store, [va, low, stored])
+        self.require(self._is_some(where))
+        b.store(small, where, align=1)
         b.branch(join)
         b.position_at_end(join)
 
+    def _missed_store(self, va: ir.Value, low: ir.Value, value: ir.Value) -> None:
+        """Where to store to, or null: what the machine has stored may be stored once more, where it does not matter."""
+        entry, wanted = self._entry(va, low)
+        self._beside(entry, TLB_W_BESIDE, wanted, va)
+        fine = self.assist(Assist.STORE, va, value, self.builder.add(low, self.const(1)))
+        self.builder.ret(self.builder.select(fine, self._slot("x_sink"), NULL))
+
     def _atomic(self, addr: ir.Value, size: int, tag: int) -> ir.Value:
         """Where in RAM an aligned atomic access goes; leaves where that is not known."""
-        entry, wanted = self._entry(addr, size)
+        entry, wanted = self._entry(addr, self.const(size - 1))
         self.require(self._hits(entry, tag, wanted))
         return self._offset(addr, entry)
 
