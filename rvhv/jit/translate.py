@@ -289,8 +289,8 @@ class Translator:
         self.builder.ret(self.assist(Assist.ROW, word, pc, npc))
 
     def _call(self, name: str, type_: ir.FunctionType, body: Callable[..., None], args: Sequence[ir.Value]) -> ir.Value:
-        """Call a function of the region's own, which `body` writes when it is called for the first time: what is seldom done, and would
-        take long to compile at every place where it may have to be."""
+        """Call a function of the region's own, which `body` writes when it is called for the first time: what is seldom done, and
+        would take long to compile wherever it may have to be."""
         if name not in self._own:
             names = ("state", "tlb", *(f"a{i}" for i in range(len(args))))
             self._own[name] = function = Function(name, type_, names, ASSIST_CONVENTION, of=self.function)
@@ -382,7 +382,7 @@ class Translator:
         raise InternalError(f"a floating-point operation {op} that is not alone in its row")
 
     def _entry(self, addr: ir.Value, low: ir.Value) -> tuple[ir.Value, ir.Value]:
-        """The TLB entry of an access of `low` + 1 bytes, and what its tag is when it hits: the page of an access that is aligned."""
+        """The TLB entry of an access of `low` + 1 bytes, and its tag when it hits: the page, of an access that is aligned."""
         b = self.builder
         shift = 12 - (DATA_WORDS * 8).bit_length() + 1
         index = b.and_(b.lshr(addr, self.const(shift)), self.const(self.tlb_mask << (12 - shift)))
