@@ -119,12 +119,13 @@ def locate(st, ram, fr, code, va, size, access, kinds, via):  # type: ignore[no-
         stopped = check_physical(st, st[WALK_SPA], st[WALK_GPA], size, kinds, prv, virtual)
         if stopped != FAULT_NONE:
             return stopped
-        stops = page_may_stop(st, va, st[WALK_SPA], st[WALK_GPA], prv, virtual)
+        stops = page_may_stop(st, va, st[WALK_SPA], st[WALK_GPA], BOTH, prv, virtual)
     if fault == FAULT_NONE and via == VIA_DATA and st[WALK_RIGHTS] & IN_PART == U0:
         offset = st[WALK_SPA] - st[RAM_BASE]
         readable, writable = st[WALK_RIGHTS] & ACCESS_R != U0, st[WALK_RIGHTS] & ACCESS_W != U0
         if stops:
-            fill_stopping(st, va, offset, readable, writable, st[WALK_GPA])
+            loads_stop = page_may_stop(st, va, st[WALK_SPA], st[WALK_GPA], ACCESS_R, prv, virtual)
+            fill_stopping(st, va, offset, readable, writable, loads_stop, st[WALK_GPA])
         else:
             flagged = fr[(offset >> U12) * FRAME_WORDS + FRAME_FLAGS] != U0
             fill_data(st, va, offset, readable, writable, flagged)

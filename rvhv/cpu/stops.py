@@ -205,18 +205,18 @@ def check_physical(st, spa, gpa, size, kinds, prv, virtual):  # type: ignore[no-
 
 
 @jit
-def page_may_stop(st, va, spa, gpa, prv, virtual):  # type: ignore[no-untyped-def]
-    """Whether a data access to the page may stop: then it is cached with tags that nothing hits."""
+def page_may_stop(st, va, spa, gpa, kinds, prv, virtual):  # type: ignore[no-untyped-def]
+    """Whether a data access of one of these kinds to the page may stop: then it is cached with tags that nothing hits."""
     end = st[STOPS_WATCHES]
-    if find_stop(st, U0, end, DATA, VIRTUAL, va & PAGE, va | PAGE_OFFSET, prv, virtual) != end:
+    if find_stop(st, U0, end, kinds, VIRTUAL, va & PAGE, va | PAGE_OFFSET, prv, virtual) != end:
         return True
     if st[STOPS_PHYSICAL] == U0:
         return False
-    if find_stop(st, TRIGGERS, end, DATA, STOP_HOST_PHYSICAL, spa & PAGE, spa | PAGE_OFFSET, prv, virtual) != end:
+    if find_stop(st, TRIGGERS, end, kinds, STOP_HOST_PHYSICAL, spa & PAGE, spa | PAGE_OFFSET, prv, virtual) != end:
         return True
     if gpa == NO_GPA:
         return False
-    return find_stop(st, TRIGGERS, end, DATA, STOP_GUEST_PHYSICAL, gpa & PAGE, gpa | PAGE_OFFSET, prv, virtual) != end
+    return find_stop(st, TRIGGERS, end, kinds, STOP_GUEST_PHYSICAL, gpa & PAGE, gpa | PAGE_OFFSET, prv, virtual) != end
 
 
 @jit

@@ -271,17 +271,19 @@ def fill_second(st, gva, offset, rights):  # type: ignore[no-untyped-def]
 
 
 @jit
-def fill_stopping(st, gva, offset, readable, writable, gpa):  # type: ignore[no-untyped-def]
-    """The same for a page on which something may stop: no access may hit. `gpa` is NO_GPA where there is none."""
+def fill_stopping(st, gva, offset, readable, writable, loads_stop, gpa):  # type: ignore[no-untyped-def]
+    """The same for a page on which something may stop: no store may hit, and no load if one may stop there. `gpa` is NO_GPA where
+    there is none."""
     page = gva & PAGE
     at = st[TLB_DATA] + ((gva >> U12) & st[TLB_MASK]) * DATA_WORDS
-    st[at + TLB_R] = page | STOP_TAG if readable else NO_TAG
+    addend = (offset & PAGE) - page
+    st[at + TLB_R] = NO_TAG if not readable else page | STOP_TAG if loads_stop else page
     st[at + TLB_W] = gpa if gpa == NO_GPA else (gpa & PAGE) | STOP_TAG
     st[at + TLB_W_FLAGGED] = page | STOP_TAG if writable else NO_TAG
     st[at + TLB_W_BESIDE] = NO_TAG  # the first store beside it finds out whether the frame has flags
-    st[at + TLB_LINEAR_R] = NO_TAG
+    st[at + TLB_LINEAR_R] = page if readable and not loads_stop and addend == st[LINEAR] else NO_TAG
     st[at + TLB_LINEAR_W] = NO_TAG
-    st[at + TLB_ADDEND] = (offset & PAGE) - page
+    st[at + TLB_ADDEND] = addend
 
 
 @jit
