@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rvhv.bench.emulators import RVHV, Emulator, others, run, rvhv
+from rvhv.bench.emulators import RVHV, Emulator, run
 from rvhv.bench.figure import Figure, Progress, Spread, figure, spread
 from rvhv.bench.images import MICRO, OPERATIONS, Mode, Single, program
 
@@ -45,9 +46,8 @@ class Cost:
     ns: dict[str, Spread]
 
 
-def measure(*, rounds: int, scale: int, progress: Progress) -> list[Cost]:
+def measure(emulators: Sequence[Emulator], *, rounds: int, scale: int, progress: Progress) -> list[Cost]:
     """All kinds, `rounds` times; `scale` 100 is the usual length."""
-    emulators = [rvhv(), *others()]
     cells = [(kind, mode) for kind in KINDS for mode in kind.modes]
     costs = []
     with tempfile.TemporaryDirectory(prefix="rvhv-bench-") as folder:
@@ -57,7 +57,7 @@ def measure(*, rounds: int, scale: int, progress: Progress) -> list[Cost]:
     return costs
 
 
-def _measure(kind: Kind, mode: Mode, emulators: list[Emulator], rounds: int, scale: int, folder: Path) -> Cost:
+def _measure(kind: Kind, mode: Mode, emulators: Sequence[Emulator], rounds: int, scale: int, folder: Path) -> Cost:
     samples: dict[str, list[float]] = {}
     for _ in range(rounds):
         for emulator in emulators:

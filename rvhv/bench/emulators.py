@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rvhv.bench import OTHERS
 from rvhv.errors import InternalError
 
 if sys.platform == "win32":
@@ -51,13 +52,14 @@ def rvhv() -> Emulator:
 def others() -> list[Emulator]:
     """What else is installed."""
     found = []
+    of_qemu, of_spike = OTHERS
     if qemu := shutil.which(QEMU):
         machine = ["-M", "virt", "-cpu", "rv64,h=true", "-m", f"{RAM_MIB}M", "-bios", "none"]
         quiet = ["-display", "none", "-serial", "stdio", "-monitor", "none"]
-        found.append(Emulator("QEMU", _version(qemu, "--version"), lambda elf: [qemu, *machine, *quiet, "-kernel", str(elf)]))
+        found.append(Emulator(of_qemu, _version(qemu, "--version"), lambda elf: [qemu, *machine, *quiet, "-kernel", str(elf)]))
     if spike := shutil.which(SPIKE):
         memory = f"-m0x80000000:{RAM_MIB << 20:#x}"
-        found.append(Emulator("Spike", _version(spike, "--help"), lambda elf: [spike, "--isa=rv64gch", memory, str(elf)]))
+        found.append(Emulator(of_spike, _version(spike, "--help"), lambda elf: [spike, "--isa=rv64gch", memory, str(elf)]))
     return found
 
 

@@ -12,6 +12,7 @@ from rvhv.bench import PARTS, bare, commands, costs, vms
 from rvhv.bench.costs import Cost
 from rvhv.bench.emulators import others, rvhv
 from rvhv.bench.figure import Figure, Progress
+from rvhv.bench.images import PROGRAMS, Mode
 from rvhv.bench.side_by_side import Comparison, compare
 
 SHARES = {"programs": 0.7, "costs": 0.2, "vms": 0.05, "commands": 0.05}  # of the time, about
@@ -31,10 +32,21 @@ class Report:
 
 
 def measure(
-    *, parts: Sequence[str], rounds: int, scale: int, suite: Path | None, first_compile: bool, progress: Progress
+    *,
+    parts: Sequence[str],
+    rounds: int,
+    scale: int,
+    suite: Path | None,
+    first_compile: bool,
+    progress: Progress,
+    programs: Sequence[str] = (),
+    modes: Sequence[str] = (),
+    without: Sequence[str] = (),
 ) -> Report:
-    """`parts` of PARTS; `rounds` samples of each figure; `scale`: how long everything runs, 100 is usual."""
-    report = Report(_computer(), {e.name: e.version for e in (rvhv(), *others())}, rounds, scale)
+    """`parts` of PARTS; `rounds` samples of each figure; `scale`: how long everything runs, 100 is usual. `programs` and `modes`:
+    of the side-by-side table, all if none; `without`: other emulators that are left out."""
+    emulators = [rvhv(), *(e for e in others() if e.name not in without)]
+    report = Report(_computer(), {e.name: e.version for e in emulators}, rounds, scale)
     whole = sum(SHARES[part] for part in parts)
     behind = 0.0
     for part in PARTS:
@@ -45,9 +57,10 @@ def measure(
             progress(text, (behind + share * fraction) / whole)
 
         if part == "programs":
-            report.programs = compare(rounds=rounds, scale=scale, progress=within)
+            names, wanted = programs or PROGRAMS, [mode for mode in Mode if not modes or mode.name in modes]
+            report.programs = compare(emulators, rounds=rounds, scale=scale, progress=within, names=names, modes=wanted)
         elif part == "costs":
-            report.costs = costs.measure(rounds=rounds, scale=scale, progress=within)
+            report.costs = costs.measure(emulators, rounds=rounds, scale=scale, progress=within)
             report.figures += [*costs.pte_writes(report.costs), *vms.sbi_calls(rounds, scale)]
         elif part == "vms":
             report.figures += _figures(_of_vms(rounds, scale), within)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rvhv.bench.emulators import RVHV, Emulator, others, run, rvhv
+from rvhv.bench.emulators import RVHV, Emulator, run
 from rvhv.bench.figure import Progress, Spread, spread
 from rvhv.bench.images import PROGRAMS, Mode, program
 
@@ -31,10 +31,15 @@ class Comparison:
 
 
 def compare(
-    *, rounds: int, scale: int, progress: Progress, names: Sequence[str] = PROGRAMS, modes: Sequence[Mode] = tuple(Mode)
+    emulators: Sequence[Emulator],
+    *,
+    rounds: int,
+    scale: int,
+    progress: Progress,
+    names: Sequence[str] = PROGRAMS,
+    modes: Sequence[Mode] = tuple(Mode),
 ) -> list[Comparison]:
     """Everything, `rounds` times; `scale` is how long the programs run (100: some 600 million instructions each)."""
-    emulators = [rvhv(), *others()]
     cells = [(name, mode) for name in names for mode in modes]
     comparisons = []
     with tempfile.TemporaryDirectory(prefix="rvhv-bench-") as folder:
@@ -44,7 +49,7 @@ def compare(
     return comparisons
 
 
-def _compare(name: str, mode: Mode, emulators: list[Emulator], rounds: int, elf: bytes, folder: Path) -> Comparison:
+def _compare(name: str, mode: Mode, emulators: Sequence[Emulator], rounds: int, elf: bytes, folder: Path) -> Comparison:
     instructions = 0
     seconds: dict[str, list[float]] = {}
     for _ in range(rounds):

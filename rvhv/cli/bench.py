@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rvhv.bench import PARTS
+from rvhv.bench import OTHERS, PARTS
+from rvhv.bench.images import PROGRAMS, Mode
 from rvhv.cli.group import traceback_option
 from rvhv.cli.progress import LateBar, ensure_compiled
 
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
 DEFAULT_ROUNDS = 3
 USUAL_SCALE = 100
-MODES = "S: Sv39; VS: Sv39 over Sv39x4; both in pages of 4 KiB. ±: half the distance from the least sample to the greatest"
+MODES = tuple(mode.name for mode in Mode)
+ABOUT_MODES = "S: Sv39; VS: Sv39 over Sv39x4; both in pages of 4 KiB. ±: half the distance from the least sample to the greatest"
 SHORT_RUN = 1.0  # seconds: a run that takes less is start-up in good part
 
 EPILOG = f"""\b
@@ -45,27 +47,44 @@ The usual length gives the interpreter two to three seconds a run; what runs fas
 @click.option(
     "--suite", metavar="PATH", type=click.Path(exists=True, path_type=Path), help="Also time riscv-tests over a built suite."
 )
+@click.option("--program", "programs", multiple=True, type=click.Choice(PROGRAMS), help="Of the five, only this one.")
+@click.option("--mode", "modes", multiple=True, type=click.Choice(MODES, case_sensitive=False), help="Only in this mode.")
+@click.option(
+    "--without", multiple=True, type=click.Choice(OTHERS, case_sensitive=False), help="Leave it out, though it is installed."
+)
 @click.option("--first-compile", is_flag=True, help="Also time compiling everything into an empty cache; takes a while.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of tables.")
 @traceback_option
 def command(
-    parts: tuple[str, ...], rounds: int, scale: int, suite: Path | None, first_compile: bool, as_json: bool
+    parts: tuple[str, ...],
+    rounds: int,
+    scale: int,
+    suite: Path | None,
+    programs: tuple[str, ...],
+    modes: tuple[str, ...],
+    without: tuple[str, ...],
+    first_compile: bool,
+    as_json: bool,
 ) -> int:
     """Measure speed and memory, beside QEMU and Spike where they are installed.
 
-    Medians of several rounds, with the least and the greatest. Without a PART, everything is measured.
+    Medians of several rounds, with the least and the greatest. Without a
+    PART, everything is measured; with --program or --mode, the programs are.
     """
     ensure_compiled()
     from rvhv.bench.report import measure
 
     with LateBar() as bar:
         report = measure(
-            parts=parts or PARTS,
+            parts=parts or (("programs",) if programs or modes else PARTS),
             rounds=rounds,
             scale=scale,
             suite=suite,
             first_compile=first_compile,
             progress=bar.update,
+            programs=programs,
+            modes=modes,
+            without=without,
         )
     if as_json:
         print(json.dumps(asdict(report), indent=2))
@@ -80,7 +99,7 @@ def _show(report: Report) -> None:
     console = rich_console(sys.stdout)
     print("; ".join((report.computer, *report.versions.values())))
     if report.programs or report.costs:
-        print(MODES)
+        print(ABOUT_MODES)
     for table in (_programs(report.programs, list(report.versions)), _costs(report.costs, list(report.versions))):
         if table is not None:
             show(console, table)

@@ -42,18 +42,13 @@ def ignore(text: str, fraction: float) -> None:
     assert 0 <= fraction <= 1
 
 
-@pytest.fixture
-def two(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (side_by_side, costs):
-        monkeypatch.setattr(module, "rvhv", lambda: fake(RVHV))
-        monkeypatch.setattr(module, "others", lambda: [fake("QEMU")])
+TWO = (fake(RVHV), fake("QEMU"))
 
 
-@pytest.mark.usefixtures("two")
 def test_programs_run_in_turn_and_are_compared_round_by_round(monkeypatch: pytest.MonkeyPatch) -> None:
     runs = Runs(1.0, 2.0, 2.0, 2.0, 4.0, 1.0)
     monkeypatch.setattr(side_by_side, "run", runs)
-    (c,) = side_by_side.compare(rounds=3, scale=1, progress=ignore, names=["nbody"], modes=[Mode.VS])
+    (c,) = side_by_side.compare(TWO, rounds=3, scale=1, progress=ignore, names=["nbody"], modes=[Mode.VS])
     assert runs.asked == [RVHV, "QEMU"] * 3
     assert (c.program, c.mode, c.instructions) == ("nbody", "VS", 400_000_000)
     assert c.rates == {RVHV: Spread(200, 100, 400), "QEMU": Spread(200, 200, 400)}
@@ -61,19 +56,17 @@ def test_programs_run_in_turn_and_are_compared_round_by_round(monkeypatch: pytes
     assert c.seconds == {RVHV: 2, "QEMU": 2}
 
 
-@pytest.mark.usefixtures("two")
 def test_an_emulator_that_cannot_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(side_by_side, "run", Runs(1.0, None))
-    (c,) = side_by_side.compare(rounds=1, scale=1, progress=ignore, names=["nbody"], modes=[Mode.VS])
+    (c,) = side_by_side.compare(TWO, rounds=1, scale=1, progress=ignore, names=["nbody"], modes=[Mode.VS])
     assert set(c.rates) == {RVHV} and c.ratios == {}
 
 
-@pytest.mark.usefixtures("two")
 def test_a_cost_is_what_takes_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     kind = costs.KINDS[0]
     monkeypatch.setattr(costs, "KINDS", (costs.Kind(kind.name, kind.test, kind.base, (Mode.S,), 5),))
     monkeypatch.setattr(costs, "run", Runs(1.5, 0.5, 0.5, 0.25))
-    (cost,) = costs.measure(rounds=1, scale=100, progress=ignore)
+    (cost,) = costs.measure(TWO, rounds=1, scale=100, progress=ignore)
     assert cost.ns == {
         RVHV: spread([1.0 / (costs.OURS * OPERATIONS) * 1e9]),
         "QEMU": spread([0.25 / (5 * OPERATIONS) * 1e9]),
@@ -136,6 +129,23 @@ def test_tables(monkeypatch: pytest.MonkeyPatch) -> None:
     (fence,) = [line for line in text.splitlines() if "fence" in line]
     assert " ".join(fence.split()) == "fence S below noise (< 2.00) -"
     assert "5,000 ±1,000" in text and "at most 3" in text and "under a second" not in text
+
+
+def test_part_of_the_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    measure = report.measure
+    _, asked = shown(monkeypatch, 2.0, "--program", "nbody", "--mode", "vs", "--without", "spike")
+    assert asked["parts"] == ("programs",) and asked["programs"] == ("nbody",)
+    assert asked["modes"] == ("VS",) and asked["without"] == ("Spike",)
+    monkeypatch.setattr(report, "others", lambda: [fake("QEMU"), fake("Spike")])
+    seen: list[object] = []
+
+    def compare(them: list[Emulator], *, names: object, modes: object, **_: object) -> list[Comparison]:
+        seen.extend(([e.name for e in them], names, modes))
+        return []
+
+    monkeypatch.setattr(report, "compare", compare)
+    measure(**asked | {"progress": ignore})  # type: ignore[arg-type]
+    assert seen == [[RVHV, "QEMU"], ("nbody",), [Mode.VS]]
 
 
 def test_short_runs_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
