@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from rvhv.grade.judge import Result
 
+NARROWEST = 30  # columns of a text beside its head
 Lines = list[tuple[str, str]]  # what is said of a check that failed: what it is, and its text
 
 EPILOG = """\b
@@ -48,8 +50,7 @@ def list_labs(as_json: bool, no_color: bool) -> int:
         return 0
     console = _console(no_color)
     for lab in labs():
-        line = f"{lab.number}  [bold]{lab.title:<22}[/]  {lab.points:>3} points   {lab.summary}"
-        console.print(line, markup=True, soft_wrap=True)
+        _say(console, f"{lab.number}  {lab.title:<22}  {lab.points:>3} points   ", lab.summary)
     console.print("Begin with: rvhv lab start N", style="dim")
     return 0
 
@@ -119,7 +120,7 @@ def check_lab(folder: Path, seed: str | None, as_json: bool, no_color: bool) -> 
             left = len(opened.lab.hints) - opened.hints
             hint = "rvhv lab hint" if folder == Path(".") else f"rvhv lab hint {printable(shlex.quote(str(folder)))}"
             stuck = f"Stuck? {hint} opens the next hint; there {'are' if left > 1 else 'is'} {left}."
-            console.print(stuck if left else "All hints are open.", style="dim", soft_wrap=True)
+            _say(console, "", stuck if left else "All hints are open.", style="dim")
     return 0 if grade.points == opened.lab.points else FAILED
 
 
@@ -128,7 +129,7 @@ def _show(console: Console, result: Result, folder: Path, seed: str, said: Lines
     check = result.check
     mark, style = ("ok  ", "green") if result.passed else ("lost", "red")
     points = check.points if result.passed else 0
-    console.print(f"  {mark} {points}/{check.points}  {check.name:<{width}}  {check.title}", style=style, soft_wrap=True)
+    _say(console, f"  {mark} {points}/{check.points}  {check.name:<{width}}  ", check.title, style=style)
     if result.passed:
         return said
     now = [("expected", result.expected)] if result.expected != check.title else []
@@ -137,11 +138,21 @@ def _show(console: Console, result: Result, folder: Path, seed: str, said: Lines
     if result.show:
         lines.append(("look", debug_line(folder, check.name, seed, result.show)))
     for key, text in lines:
-        console.print(f"           {key:>8}: {printable(text)}", soft_wrap=True)
+        _say(console, f"           {key:>8}: ", printable(text), whole=key == "look")  # a command is there to be copied
     if result.output:
         for line in result.output.splitlines()[:10]:
             console.print(f"           | {printable(line)}", style="dim", soft_wrap=True)
     return now
+
+
+def _say(console: Console, head: str, text: str, *, style: str = "", whole: bool = False) -> None:
+    """`text` behind `head`, and on a terminal below it where it is too long for one line, unless it must stay `whole`."""
+    lines = [text]
+    if console.is_terminal and not whole:
+        room = max(console.width - len(head), NARROWEST)
+        lines = textwrap.wrap(text, room, break_on_hyphens=False, break_long_words=False) or [""]
+    for i, line in enumerate(lines):
+        console.print((" " * len(head) if i else head) + line, style=style, soft_wrap=True)
 
 
 def debug_line(folder: Path, check: str, seed: str, show: str) -> str:

@@ -9,7 +9,7 @@ from rvhv.core.stop_table import Access
 from rvhv.debug.entries import Outcome
 from rvhv.debug.look.code import text_of, word_at
 from rvhv.debug.look.places import source, symbol
-from rvhv.debug.look.table import paragraph
+from rvhv.debug.look.table import cell, length, paragraph, width
 from rvhv.debug.target import Context, Ended, Target
 from rvhv.debug.view import Line, Style, vm_style
 from rvhv.errors import DebugError
@@ -94,7 +94,10 @@ class Arrival:
         style: Style = "warn" if self.ended in (Ended.WAITING, Ended.INTERRUPTED) else "key"
         lines = paragraph(self.why, style, hanging="  ") if self.why else []
         if lines:
-            lines[-1].append(("dim", f"  (step {self.steps:,})"))
+            step = cell(f"  (step {self.steps:,})", "dim")
+            if length([*lines[-1], step]) > width():
+                lines.append([])
+            lines[-1].append(step)
         places = self.ends if self.finished else [self.place]
         return lines + [line for place in places for line in place.lines()]
 

@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from rvhv.debug.arrival import Place
+from rvhv.debug.look.table import paragraph
 from rvhv.debug.view import Line
 from rvhv.shell.loop import Shell
 from rvhv.shell.pager import Pager
@@ -27,7 +28,7 @@ def greeting(session: Session) -> list[Line]:
     return [
         [("title", f"rvhv debug: {shown}"), ("", f", stopped before {'its' if len(names) == 1 else 'their'} first instruction")],
         place,
-        [("dim", "try: break SYMBOL, continue, step, registers, why, back; help has all, Tab completes, Ctrl-D leaves")],
+        *paragraph("try: break SYMBOL, continue, step, registers, why, back; help has all, Tab completes, Ctrl-D leaves", "dim"),
     ]
 
 
@@ -35,7 +36,9 @@ def interact(session: Session, *, color: bool, greet: bool = True) -> None:
     """Asks for commands until `quit` or Ctrl-D."""
     screen = Screen(sys.stdout, session.target.contexts, color=color, pager=Pager(sys.stdout))
     if greet:
-        screen.write(painted(greeting(session), color))
+        with screen.laid_out():
+            lines = greeting(session)
+        screen.write(painted(lines, color))
     prompt = new_prompt(session, color=color)
     session.has_terminal = True
     Shell(session, screen).run(prompt.prompt)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import TextIO
 
 from rvhv.cli.consoles import Consoles
@@ -51,10 +52,14 @@ class Screen:
         self.end_lines()
         self._consoles = self._new_consoles(front)
 
+    def laid_out(self) -> AbstractContextManager[None]:
+        """Lines that are made meanwhile are as wide as the terminal."""
+        return as_wide_as(terminal_columns(self.out))
+
     def show(self, view: View) -> None:
         """An answer."""
         self.check()
-        with as_wide_as(terminal_columns(self.out)):
+        with self.laid_out():
             lines = painted(view.lines(), self.color)
         if self.pager is not None:
             self.pager(lines)
