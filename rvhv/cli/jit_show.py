@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
@@ -23,6 +24,7 @@ from rvhv.machine.symbols import Symbols
 OFFSET = PAGE - 1
 LONGEST_HINT = 2000  # symbols at most among which a mistyped one is looked for
 REST = "rest"  # what no block of the guest's is alone in: entering, dispatch, leaving
+_DEFINED = re.compile(r"define internal .*@(\w+)\(", re.MULTILINE)
 _LABEL = re.compile(r"([\w.]+):")
 _TARGET = re.compile(r"label %([\w.]+)")
 _BLOCK = re.compile(r"^(?:([\w.$]+):|[#;/]+ %bb\.\d+:)\s*(?:[#;/]+ %([\w.]+))?")
@@ -84,11 +86,13 @@ def shown_blocks(image: Image, address: int, *, ir: bool, host: bool) -> tuple[R
     if ir or host:
         assembly = translate(region, TLB_BITS, host_fma=host_has_fma())
         compiler = Compiler()
-        parts = ir_blocks(str(compiler.optimised(assembly)))
-        owners = owners_of(parts)
+        module = str(compiler.optimised(assembly))
+        parts, own = ir_blocks(module), _DEFINED.findall(module)
+        blocks |= {name: Shown(f"{name}, which is called where it must be") for name in own}
+        owners = owners_of(parts, own)
         for label, lines in parts.items() if ir else ():
             blocks[owners[label]].ir += [f"{label}:", *(f"  {line}" for line in lines)]
-        for label, line in host_lines(compiler.assembly(assembly)) if host else ():
+        for label, line in host_lines(compiler.assembly(assembly), own) if host else ():
             blocks[owners.get(label, REST)].host.append(line)
     return region, list(blocks.values())
 
@@ -116,7 +120,7 @@ def _guest(region: Region, at: int, block: Block, start: int, symbols: Symbols, 
 
 
 def ir_blocks(module: str) -> dict[str, list[str]]:
-    """The lines of the function `region`, by label, as LLVM prints them."""
+    """The lines of the functions, by label, as LLVM prints them."""
     blocks: dict[str, list[str]] = {}
     inside, current = False, ""
     for line in module.splitlines():
@@ -132,10 +136,11 @@ def ir_blocks(module: str) -> dict[str, list[str]]:
     return blocks
 
 
-def owners_of(blocks: dict[str, list[str]]) -> dict[str, str]:
-    """Label -> name of the guest block that it is a part of, or REST: what can be reached from one block only by way of parts
-    that have no name of their own belongs to it."""
-    owners = {label: name if (name := label.split(".")[0]).startswith("at_") else REST for label in blocks}
+def owners_of(blocks: dict[str, list[str]], own: Sequence[str] = ()) -> dict[str, str]:
+    """Label -> name of the guest block that it is a part of, of the region's `own` function, or REST: what can be reached from one
+    block only by way of parts that have no name of their own belongs to it."""
+    heads = {label: label.split(".")[0] for label in blocks}
+    owners = {label: head if head.startswith("at_") or head in own else REST for label, head in heads.items()}
     parts = {label for label in blocks if label.startswith("b.")}
     reached: dict[str, set[str]] = {label: set() for label in parts}
     for label in blocks:
@@ -152,12 +157,13 @@ def owners_of(blocks: dict[str, list[str]]) -> dict[str, str]:
     return owners
 
 
-def host_lines(assembly: str) -> list[tuple[str, str]]:
-    """(LLVM label or "", line) of the instructions and labels of `region`."""
+def host_lines(assembly: str, own: Sequence[str] = ()) -> list[tuple[str, str]]:
+    """(LLVM label or "", line) of the instructions and labels of `region` and its `own` functions."""
     found: list[tuple[str, str]] = []
     inside, label = False, ""
+    function = re.compile(rf"_?(region|{'|'.join(own)}):" if own else r"_?region:")
     for line in assembly.splitlines():
-        if re.match(r"_?region:", line):
+        if function.match(line):
             inside = True
         elif re.match(r"\.?L?\w*func_end", line):
             inside = False

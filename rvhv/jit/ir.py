@@ -105,13 +105,13 @@ class Function:
         self._declared: dict[str, str] = {} if of is None else of._declared
         self._weights: dict[tuple[int, ...], int] = {} if of is None else of._weights
         self._own: list[Function] = []
-        self._is_own = of is not None
+        self._is_own, self._prefix = of is not None, "b" if of is None else name
         if of is not None:
             of._own.append(self)
         self.temporaries = 0
 
     def append_basic_block(self, name: str = "") -> Block:
-        block = Block(f"{name or 'b'}.{len(self._blocks)}")
+        block = Block(f"{name or self._prefix}.{len(self._blocks)}")
         self._blocks.append(block)
         return block
 

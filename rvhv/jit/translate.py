@@ -296,7 +296,7 @@ class Translator:
             self._own[name] = function = Function(name, type_, names, ASSIST_CONVENTION, of=self.function)
             kept = self.function, self.builder, self.state, self.tlb
             self.function, self.state, self.tlb = function, *function.args[:2]
-            self.builder = Builder(function, function.append_basic_block("entry"))
+            self.builder = Builder(function, function.append_basic_block())
             body(*function.args[2:])
             self.function, self.builder, self.state, self.tlb = kept
         return self.builder.call(name, type_, [self.state, self.tlb, *args], ASSIST_CONVENTION)
