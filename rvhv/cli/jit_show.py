@@ -137,7 +137,7 @@ def ir_blocks(module: str) -> dict[str, list[str]]:
 
 
 def owners_of(blocks: dict[str, list[str]], own: Sequence[str] = ()) -> dict[str, str]:
-    """Label -> name of the guest block that it is a part of, of the region's `own` function, or REST: what can be reached from one
+    """Label -> name of its guest block, of the region's `own` function, or REST: what can be reached from one
     block only by way of parts that have no name of their own belongs to it."""
     heads = {label: label.split(".")[0] for label in blocks}
     owners = {label: head if head.startswith("at_") or head in own else REST for label, head in heads.items()}
