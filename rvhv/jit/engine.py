@@ -161,7 +161,7 @@ class Engine:
         self._stopped = False
         self._process = os.getpid()
         self._frames: dict[int, FrameCode] = {}
-        self._wanted: dict[int, FrameCode] = {}  # those with starts or hints
+        self._wanted: dict[int, FrameCode] = {}  # those with starts or hints, the last one first
         self._asked: Job | None = None
         ready = weakref.WeakMethod(self._ready)  # another thread keeps no engine, and no guests' memory, alive
 
@@ -271,6 +271,8 @@ class Engine:
             code = self._frames.setdefault(frame, FrameCode())
             if not code.page:
                 self._recall(hart, frame, code)
+            if frame in self._wanted:
+                self._next_is(frame, code)
             if place & WANTED_SAMPLED and self._covers(frame, code, offset):
                 self._cool(frame, (offset,))  # it runs there on its way to where a region can be entered
                 continue
@@ -282,7 +284,12 @@ class Engine:
             if self._recall(hart, frame, code) and self._reuse(hart, frame, offset):
                 continue
             (code.hints if place & WANTED_SAMPLED else code.starts).add(offset)
-            self._wanted[frame] = code
+            self._next_is(frame, code)
+
+    def _next_is(self, frame: int, code: FrameCode) -> None:
+        """What runs now is translated first: a kernel that boots leaves many pages behind that were hot for a moment."""
+        self._wanted.pop(frame, None)
+        self._wanted[frame] = code
 
     def _entries(self, frame: int) -> int | None:
         """Where the words about entering the frame's code begin; None: none of it is decoded."""
@@ -359,8 +366,7 @@ class Engine:
     def _next_job(self) -> Job | None:
         if not self._wanted:
             return None
-        frame = max(self._wanted, key=lambda f: len(self._wanted[f].starts) + len(self._wanted[f].hints))
-        code = self._wanted.pop(frame)
+        frame, code = self._wanted.popitem()
         starts, hints = tuple(sorted(code.starts)), tuple(sorted(code.hints))
         code.starts, code.hints = set(), set()
         code.translations += 1

@@ -170,6 +170,43 @@ def test_a_result_of_another_job_is_not_taken_for_this_one(monkeypatch: pytest.M
 
 
 @pytest.mark.usefixtures("eager", "own_cache")
+def test_what_runs_now_is_translated_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages that were hot for a moment, as those of a kernel that boots, do not make the one that is hot now wait."""
+    pages = 6
+    asked: list[Job] = []
+
+    class Busy:
+        """Has an answer when `answers` says so."""
+
+        dead, answers = False, 0
+
+        def __init__(self, ready: object) -> None: ...
+
+        def send(self, job: Job) -> None:
+            asked.append(job)
+
+        def take(self) -> Result | None:
+            Busy.answers, answer = 0, Busy.answers
+            return Result(asked[-1].number, asked[-1].frame, b"") if answer else None
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr(worker, "Worker", Busy)
+    loop = "li x5, 500000\n{0}: addi x5, x5, -1\nbnez x5, {0}\nj page{1}\n.balign 4096\npage{1}:\n"
+    code = "".join(loop.format(f"loop{n}", n + 1) for n in range(pages))
+    hart = make_hart("auto", ASM.program(code + "end: j end", BASE))
+    while hart.state[SLOT["pc"]] < BASE + pages * PAGE:
+        hart.run(STEPS)
+    hart.run(3 * STEPS)
+    assert [job.frame for job in asked] == [0]
+    for _ in range(pages):
+        Busy.answers = 1
+        hart.state[SLOT["attention"]] = 1
+        hart.run(STEPS)
+    assert [job.frame for job in asked] == [0, *range(pages, 0, -1)]
+
+
+@pytest.mark.usefixtures("eager", "own_cache")
 def test_what_cannot_be_translated_is_left_to_the_interpreter(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
