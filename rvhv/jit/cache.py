@@ -10,18 +10,22 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from rvhv.build import PACKAGE, cache_folder, fingerprint
+from rvhv.isa.expr import MASK64
 from rvhv.jit.form import PAGE, Region
+from rvhv.jit.job import Offsets, Spec
 
 MAGIC = b"rvhv-region-1\n"
 DIGEST = 32
 MOST_BYTES = 256 << 20
 LOOK_EVERY = 256  # writes
+NAME_DIGITS = 40  # of an object's name, hexadecimal
 
 
 @cache
@@ -39,19 +43,29 @@ def key(region: Region, page: bytes, tlb_bits: int) -> str:
     for at in sorted(region.blocks):
         block = region.blocks[at]
         digest.update(f"{at}:{block.need}:{block.head}:".encode() + page[at : block.last.next] + b";")
-    return digest.hexdigest()[:40]
-
-
-Offsets = tuple[int, ...]
-Spec = tuple[Offsets, Offsets, Offsets, int]  # of a job: starts, hints, stops and most instructions
+    return digest.hexdigest()[:NAME_DIGITS]
 
 
 def _specs(code: bytes) -> list[Spec]:
     """Raises ValueError for what `remember` does not write."""
     document: Any = json.loads(code)
-    if not isinstance(document, list) or any(not isinstance(spec, list) or len(spec) != 4 for spec in document):
+    if not isinstance(document, list) or any(not isinstance(spec, list) or len(spec) != len(Spec._fields) for spec in document):
         raise ValueError("no list of specs")
-    return [(_offsets(starts), _offsets(hints), _offsets(stops), _most(most)) for starts, hints, stops, most in document]
+    return [_spec(*spec) for spec in document]
+
+
+def _spec(
+    starts: Any, hints: Any, stops: Any, most: Any, name: Any, entries: Any, cover: Any, ranges: Any, instructions: Any
+) -> Spec:
+    if not isinstance(name, str) or not re.fullmatch(f"[0-9a-f]{{{NAME_DIGITS}}}", name):
+        raise ValueError("no name of an object")
+    if not isinstance(ranges, list) or any(not isinstance(one, list) or len(one) != 2 for one in ranges):
+        raise ValueError("no ranges")
+    for start, length in ranges:
+        _offsets([start, start + _number(length, PAGE) - 2])
+    of_job = _offsets(starts), _offsets(hints), _offsets(stops), _number(most, PAGE // 2)
+    bounds = tuple((start, length) for start, length in ranges)
+    return Spec(*of_job, name, _offsets(entries), _number(cover, MASK64), bounds, _number(instructions, PAGE // 2))
 
 
 def _offsets(found: Any) -> Offsets:
@@ -60,14 +74,14 @@ def _offsets(found: Any) -> Offsets:
     return tuple(found)
 
 
-def _most(found: Any) -> int:
-    if type(found) is not int or not 0 < found <= PAGE // 2:
-        raise ValueError("no number of instructions")
+def _number(found: Any, most: int) -> int:
+    if type(found) is not int or not 0 < found <= most:
+        raise ValueError("no such number")
     return found
 
 
-def _page_name(page: bytes) -> str:
-    return hashlib.sha256(_translator() + b"page" + page).hexdigest()[:40]
+def _page_name(page: bytes, tlb_bits: int) -> str:
+    return hashlib.sha256(_translator() + b"page%d" % tlb_bits + page).hexdigest()[:NAME_DIGITS]
 
 
 class ObjectCache:
@@ -116,19 +130,19 @@ class ObjectCache:
         if self._writes % LOOK_EVERY == 1:
             self.prune()
 
-    def recall(self, page: bytes) -> list[Spec]:
-        """What was translated of a page with these bytes, in an earlier run, in that order."""
-        code = self.get(_page_name(page))
+    def recall(self, page: bytes, tlb_bits: int) -> list[Spec]:
+        """What was translated of a page with these bytes, for TLBs of this size, in an earlier run, in that order."""
+        code = self.get(_page_name(page, tlb_bits))
         if code is None:
             return []
         try:
             return _specs(code)
-        except (ValueError, RecursionError):
+        except (ValueError, TypeError, RecursionError):
             return []
 
-    def remember(self, page: bytes, specs: list[Spec]) -> None:
+    def remember(self, page: bytes, tlb_bits: int, specs: list[Spec]) -> None:
         """The same for later runs."""
-        self.put(_page_name(page), json.dumps(specs).encode())
+        self.put(_page_name(page, tlb_bits), json.dumps(specs).encode())
 
     def _path(self, name: str) -> Path:
         return self.folder / name[:2] / name[2:]

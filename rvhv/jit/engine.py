@@ -31,11 +31,11 @@ from rvhv.cpu.state import (
     wanted_base,
 )
 from rvhv.errors import ConfigError
-from rvhv.jit.job import LEAST_LENGTH, Job, Result, failed
+from rvhv.jit.job import LEAST_LENGTH, Job, Result, Spec, failed, spec_of
 from rvhv.jit.lull import Lull
 
 if TYPE_CHECKING:
-    from rvhv.jit.cache import ObjectCache, Spec
+    from rvhv.jit.cache import ObjectCache
 
 log = logging.getLogger(__name__)
 
@@ -230,10 +230,10 @@ class Engine:
                 job, self._asked = self._asked, None
                 self._finish(hart, job, result)
         while self._asked is None and (job := self._next_job() or self._union(hart)) is not None:
-            if (found := self._find(job)) is not None:
-                self._finish(hart, job, found)
-                continue
             if self._worker is None:
+                if (found := self._find(job)) is not None:  # the worker looks for itself
+                    self._finish(hart, job, found)
+                    continue
                 self._start_worker()
             self._asked = job
             self._worker.send(job)
@@ -247,12 +247,12 @@ class Engine:
             self._cache = ObjectCache()
         return self._cache
 
-    def _find(self, job: Job) -> Result | None:
+    def _find(self, job: Job, spec: Spec | None = None) -> Result | None:
         """The result that an earlier run left, or of a failure."""
-        from rvhv.jit.work import find
+        from rvhv.jit.work import find, find_again
 
         try:
-            return find(job, self._objects())
+            return find(job, self._objects()) if spec is None else find_again(job, spec, self._objects())
         except Exception as error:
             return failed(job, error)
 
@@ -319,7 +319,7 @@ class Engine:
         """What was translated of a page with these bytes, if they are not those that were looked up last."""
         if self.tier is not Tier.AUTO or page == code.page:
             return False
-        code.page, code.specs = page, self._objects().recall(page)
+        code.page, code.specs = page, self._objects().recall(page, self.tlb_bits)
         return True
 
     def _recall(self, hart: HartPart, frame: int, code: FrameCode) -> bool:
@@ -328,15 +328,15 @@ class Engine:
         if not self._look_up(code, page) or not code.specs:
             return False
         code.translations += changed  # it takes as long as finding out what a short one is made of
-        for i, (starts, hints, stops, most) in enumerate(code.specs):
+        for i, spec in enumerate(code.specs):
             self._names += 1
-            job = Job(self._names, frame, page, starts, self.tlb_bits, hints, stops, most)
-            found = self._find(job)
+            job = Job(self._names, frame, page, spec.starts, self.tlb_bits, spec.hints, spec.stops, spec.most)
+            found = self._find(job, spec)
             if found is None or not found.code:
                 del code.specs[i:]
                 break
             self._install(hart, found)
-            self._cool(frame, (*starts, *hints))
+            self._cool(frame, (*spec.starts, *spec.hints))
         return True
 
     def _bytes(self, frame: int, start: int = 0, length: int = PAGE) -> bytes:
@@ -437,11 +437,11 @@ class Engine:
         if self.tier is Tier.AUTO and job.page == code.page:
             # a union takes the place of what it was made of
             specs = [] if job.most == MOST_UNITED else code.specs
-            spec = (job.starts, job.hints, job.stops, job.most)
+            spec = spec_of(job, result)
             specs = specs if spec in specs else [*specs, spec]
             if specs != code.specs and len(specs) <= MOST_OF_A_FRAME:
                 code.specs = specs
-                self._objects().remember(job.page, specs)
+                self._objects().remember(job.page, self.tlb_bits, specs)
         self._cool(job.frame, (*job.starts, *job.hints))
 
     def _warn(self, why: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 LEAST_LENGTH = 2  # bytes of an instruction
 MOST_INSTRUCTIONS = 128  # of a region, at first: a page's regions are united later
@@ -22,6 +23,23 @@ class Job:
     most: int = MOST_INSTRUCTIONS
 
 
+Offsets = tuple[int, ...]
+
+
+class Spec(NamedTuple):
+    """Of a job that was done, and what came of it: all that a later run needs to have the region without forming it again."""
+
+    starts: Offsets
+    hints: Offsets
+    stops: Offsets
+    most: int
+    name: str  # of the object code in the cache
+    entries: Offsets
+    cover: int
+    ranges: tuple[tuple[int, int], ...]  # (offset, bytes)
+    instructions: int
+
+
 @dataclass(frozen=True)
 class Result:
     """A region's object code, with a function `region`. `ranges`: the bytes it was made from, by their offset in the page."""
@@ -37,6 +55,7 @@ class Result:
     hints: tuple[int, ...] = ()
     seconds: float = 0.0  # of CPU time
     cached: bool = False
+    name: str = ""  # of the object code in the cache
     warning: str = ""  # why nothing is kept on disk
     error: str = ""  # the translator failed
 
@@ -47,6 +66,13 @@ class Result:
     def same(self, other: Result) -> bool:
         """Whether it is the same region."""
         return (self.entries, self.ranges, self.code) == (other.entries, other.ranges, other.code)
+
+
+def spec_of(job: Job, result: Result) -> Spec:
+    """For later runs, what became of a job."""
+    ranges = tuple((start, len(data)) for start, data in result.ranges)
+    made = (result.name, result.entries, result.cover, ranges, result.instructions)
+    return Spec(job.starts, job.hints, job.stops, job.most, *made)
 
 
 def failed(job: Job, error: Exception) -> Result:

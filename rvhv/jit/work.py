@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rvhv.jit.cache import ObjectCache, key
 from rvhv.jit.form import Region, form
-from rvhv.jit.job import Job, Result
+from rvhv.jit.job import Job, Result, Spec
 
 if TYPE_CHECKING:
     from rvhv.jit.compile import Compiler
@@ -26,8 +26,19 @@ def find(job: Job, objects: ObjectCache) -> Result | None:
     region = form(job.page, job.starts, job.hints, job.stops, job.most)
     if region is None:
         return Result(job.number, job.frame, b"")
-    code = objects.get(key(region, job.page, job.tlb_bits))
-    return None if code is None else _result(job, region, code, cached=True)
+    name = key(region, job.page, job.tlb_bits)
+    code = objects.get(name)
+    return None if code is None else _result(job, region, code, name, cached=True)
+
+
+def find_again(job: Job, spec: Spec, objects: ObjectCache) -> Result | None:
+    """The same of a job that was done before on a page with these bytes, without forming the region."""
+    code = objects.get(spec.name)
+    if code is None:
+        return None
+    ranges = tuple((start, job.page[start : start + length]) for start, length in spec.ranges)
+    made = (spec.entries, spec.cover, ranges, spec.instructions)
+    return Result(job.number, job.frame, code, *made, job.starts, job.hints, cached=True, name=spec.name)
 
 
 def work(job: Job, objects: ObjectCache | None = None) -> Result:
@@ -40,14 +51,16 @@ def work(job: Job, objects: ObjectCache | None = None) -> Result:
     if region is None:
         return Result(job.number, job.frame, b"")
     code = compiler().object_code(translate(region, job.tlb_bits, host_fma=host_has_fma()))
-    warning = ""
+    name, warning = key(region, job.page, job.tlb_bits), ""
     if objects:
-        objects.put(key(region, job.page, job.tlb_bits), code)
+        objects.put(name, code)
         warning = objects.warning
-    return _result(job, region, code, seconds=time.process_time() - start, warning=warning)
+    return _result(job, region, code, name, seconds=time.process_time() - start, warning=warning)
 
 
-def _result(job: Job, region: Region, code: bytes, *, seconds: float = 0.0, cached: bool = False, warning: str = "") -> Result:
+def _result(
+    job: Job, region: Region, code: bytes, name: str, *, seconds: float = 0.0, cached: bool = False, warning: str = ""
+) -> Result:
     ranges = ranges_of(region, job.page)
     return Result(
         job.number,
@@ -61,6 +74,7 @@ def _result(job: Job, region: Region, code: bytes, *, seconds: float = 0.0, cach
         job.hints,
         seconds=seconds,
         cached=cached,
+        name=name,
         warning=warning,
     )
 

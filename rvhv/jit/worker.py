@@ -108,7 +108,7 @@ class NoWorker:
 
 def main(jobs: Any, results: Any) -> None:
     from rvhv.jit.cache import ObjectCache
-    from rvhv.jit.work import work
+    from rvhv.jit.work import find, work
 
     objects = ObjectCache()
     while True:
@@ -117,7 +117,7 @@ def main(jobs: Any, results: Any) -> None:
         except (EOFError, pickle.UnpicklingError):  # the guests' process is gone, in the middle of a job maybe
             return
         try:
-            result = work(job, objects)
+            result = find(job, objects) or work(job, objects)
         except Exception as error:
             result = failed(job, error)
         pickle.dump(result, results, pickle.HIGHEST_PROTOCOL)

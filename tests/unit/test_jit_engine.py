@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import json
 import logging
 import os
 import random
@@ -27,8 +28,8 @@ from rvhv.jit import cache, engine, worker
 from rvhv.jit import work as engine_work
 from rvhv.jit.cache import MAGIC, ObjectCache
 from rvhv.jit.engine import Engine
-from rvhv.jit.job import Job, Result
-from rvhv.jit.work import find, work
+from rvhv.jit.job import Job, Result, Spec, spec_of
+from rvhv.jit.work import find, find_again, work
 
 BASE = 0x8000_0000
 ASM = Assembler(ISA)
@@ -410,6 +411,7 @@ def test_an_object_is_found_again(own_cache: Path) -> None:
     second = find(JOB, ObjectCache())
     assert second is not None
     assert (second.code, second.ranges, second.cached) == (first.code, first.ranges, True)
+    assert find_again(JOB, spec_of(JOB, first), ObjectCache()) == second
     assert find(Job(2, 0, JOB.page, (0,), 3), ObjectCache()) is None  # of other TLBs
     assert find(Job(3, 0, JOB.page[:4] + JOB.page, (0,), 8), ObjectCache()) is None  # of other bytes
 
@@ -430,20 +432,27 @@ def test_damage_counts_as_absent(own_cache: Path, damage: str) -> None:
     assert (find(JOB, ObjectCache()) is None) == (damage == "folder")  # else it was written anew
 
 
+GOOD: list[object] = [[0], [2], [4], 8, "0" * 40, [0], 1, [[0, 12]], 3]
+WRONG: list[tuple[int, object]] = [
+    (0, ["0"]), (0, [1]), (0, [0.0]), (0, [True]), (1, [4096]), (2, [-2]), (3, 0), (3, 2049), (3, True), (3, [8]), (4, 7),
+    (4, "0" * 39), (4, "../" + "0" * 37), (5, [4096]), (6, -1), (6, 1 << 64), (7, [[0]]), (7, [[0, 0]]), (7, [[4094, 4]]),
+    (7, [["0", 2]]), (7, 3), (8, 0),
+]  # fmt: skip
 SHAPES = [
-    "{", "[[", "null", "7", '{"a": 1}', "[1]", "[[1, 2, 3, 4]]", "[[[0], [], [], 8], [[0], [], []]]", '[[["0"], [], [], 8]]',
-    "[[[0], [4096], [], 8]]", "[[[0], [], [-2], 8]]", "[[[1], [], [], 8]]", "[[[0.0], [], [], 8]]", "[[[true], [], [], 8]]",
-    "[[[0], [], [], 0]]", "[[[0], [], [], 2049]]", "[[[0], [], [], true]]", "[[[0], [], [], [8]]]", "[" * 100_000, "\xff",
+    "{", "[[", "null", "7", '{"a": 1}', "[1]", "[[1, 2, 3, 4]]", "[[[0], [], [], 8]]", "[" * 100_000, "\xff",
+    *(json.dumps([[*GOOD[:i], wrong, *GOOD[i + 1 :]]]) for i, wrong in WRONG),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda s: s[:20])
 def test_a_list_of_another_shape_counts_as_absent(own_cache: Path, shape: str) -> None:
     objects = ObjectCache()
-    objects.remember(JOB.page, [((0,), (2,), (4,), 8)])
-    assert objects.recall(JOB.page) == [((0,), (2,), (4,), 8)]
-    objects.put(cache._page_name(JOB.page), shape.encode("latin-1"))
-    assert objects.recall(JOB.page) == []
+    spec = Spec((0,), (2,), (4,), 8, "0" * 40, (0,), 1, ((0, 12),), 3)
+    objects.remember(JOB.page, JOB.tlb_bits, [spec])
+    assert objects.recall(JOB.page, JOB.tlb_bits) == [spec]
+    assert objects.recall(JOB.page, JOB.tlb_bits + 1) == []  # the code would be another
+    objects.put(cache._page_name(JOB.page, JOB.tlb_bits), shape.encode("latin-1"))
+    assert objects.recall(JOB.page, JOB.tlb_bits) == []
 
 
 def test_a_folder_that_is_not_ours(tmp_path: Path) -> None:

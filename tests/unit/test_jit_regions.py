@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,7 +16,7 @@ from rvhv.isa.render.asm import Assembler
 from rvhv.jit import cache, engine, lull
 from rvhv.jit.engine import MOST_UNITED, Engine
 from rvhv.jit.form import Region, form
-from rvhv.jit.job import Job
+from rvhv.jit.job import Job, spec_of
 from rvhv.jit.liveness import MOST_VARIABLES, live_at_starts, variables
 from rvhv.jit.work import work
 
@@ -109,7 +108,7 @@ def run_until(hart: Hart, done: Callable[[Engine], bool]) -> None:
 
 
 def is_united(translator: Engine) -> bool:
-    return any(spec[3] == MOST_UNITED for code in translator._frames.values() for spec in code.specs)
+    return any(spec.most == MOST_UNITED for code in translator._frames.values() for spec in code.specs)
 
 
 @pytest.mark.usefixtures("own_cache")
@@ -137,10 +136,11 @@ def test_regions_of_a_page_become_one(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_an_earlier_run_left_apart_becomes_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Though hardly anything is hot any more that was not translated then."""
     objects, code = cache.ObjectCache(), page(CALLS)
-    specs: list[list[Any]] = [[(8,), (), (), 128], [(512,), (), (8,), 128]]
-    for starts, hints, stops, most in specs:
-        assert work(Job(1, 0, code, starts, TLB_BITS, hints, stops, most), objects).code
-    objects.remember(code, specs)
+    specs = []
+    for start, stops in ((8, ()), (512, (8,))):
+        job = Job(1, 0, code, (start,), TLB_BITS, (), stops)
+        specs.append(spec_of(job, work(job, objects)))
+    objects.remember(code, TLB_BITS, specs)
     monkeypatch.setattr(engine, "WORTH_A_WORKER", 1_000)
     hart = hart_with(CALLS, "auto")
     run_until(hart, is_united)
