@@ -44,11 +44,12 @@ EAGER_SAMPLE_STEPS = 64
 WORTH_A_WORKER = 6  # places that are hot before a process is started
 MOST_CODE = 64 << 20  # bytes of regions that are kept
 LEAST_CODE = 16 << 10  # bytes that a region costs, however short
-MOST_OF_A_FRAME = 64  # translations of a frame's code: one that changes all the time is left to the interpreter
+MOST_OF_A_FRAME = 64  # translations of a frame's code at a time: one that changes all the time is left to the interpreter
+STEPS_A_TRANSLATION = 1 << 24  # in which one of these is forgotten: it takes half as long as interpreting them
 MOST_VARIANTS = 64  # regions that start alike, which are looked at when one is wanted
 MOST_UNITED = 1024  # instructions of a region that is made of a frame's regions
 UNITE_AT = 8  # with the tier JIT, which has no lulls: at this translation of a frame
-ATTENTION, WANTED, SAMPLE = SLOT["attention"], SLOT["wanted"], SLOT["sample"]
+ATTENTION, WANTED, SAMPLE, STEPS = (SLOT[name] for name in ("attention", "wanted", "sample", "steps"))
 
 
 class Tier(StrEnum):
@@ -128,7 +129,8 @@ class FrameCode:
     installed: dict[int, Loaded] = field(default_factory=dict)  # by address; stores may have dropped them since
     page: bytes = b""  # the frame's bytes when its jobs were last looked up
     specs: list[Spec] = field(default_factory=list)  # of the jobs done of these bytes, in earlier runs too
-    translations: int = 0
+    translations: int = 0  # since step `since`, less those that are forgotten
+    since: int = 0
     apart: int = 0  # regions that were installed since these were made one
     united: int = 0  # how often they were
 
@@ -162,6 +164,8 @@ class Engine:
         self._process = os.getpid()
         self._frames: dict[int, FrameCode] = {}
         self._wanted: dict[int, FrameCode] = {}  # those with starts or hints, the last one first
+        self._refused: dict[int, FrameCode] = {}
+        self._maybe_apart: set[int] = set()  # frames
         self._asked: Job | None = None
         ready = weakref.WeakMethod(self._ready)  # another thread keeps no engine, and no guests' memory, alive
 
@@ -215,13 +219,14 @@ class Engine:
             hart.state[WANTED] = 0
             return
         self._collect(hart)
+        self._pardon(hart.state[STEPS])
         if self.tier is Tier.JIT:
             from rvhv.jit.work import work
 
             while (job := self._next_job()) is not None:
                 self._finish(hart, job, work(job))
             return
-        if self._early < WORTH_A_WORKER and self._worker is None and not self._any_apart():
+        if self._worker is None and not self._is_worth_a_worker():
             return
         if self._worker is not None and self._worker.dead:
             self._give_up("its process ended")
@@ -237,8 +242,16 @@ class Engine:
                 self._start_worker()
             self._asked = job
             self._worker.send(job)
-        if self._asked is None and self._any_apart():
+        if self._refused or (self._asked is None and self._any_apart()):
             self._lull.watch()
+
+    def _is_worth_a_worker(self) -> bool:
+        """Many hot places, or few that have been hot for a while: one loop is a place or two, which is told once."""
+        if self._early >= WORTH_A_WORKER or self._any_apart() or (self._wanted and self._lull.now):
+            return True
+        if self._wanted:
+            self._lull.watch()
+        return False
 
     def _objects(self) -> ObjectCache:
         if self._cache is None:
@@ -278,13 +291,29 @@ class Engine:
                 continue
             if self._reuse(hart, frame, offset):
                 continue
-            if code.translations >= MOST_OF_A_FRAME:
-                self.statistics.refused += 1
-                continue
-            if self._recall(hart, frame, code) and self._reuse(hart, frame, offset):
+            refused = self._spent(code, state[STEPS]) >= MOST_OF_A_FRAME
+            if not refused and self._recall(hart, frame, code) and self._reuse(hart, frame, offset):
                 continue
             (code.hints if place & WANTED_SAMPLED else code.starts).add(offset)
-            self._next_is(frame, code)
+            if refused:
+                self.statistics.refused += 1
+                self._refused[frame] = code
+            else:
+                self._next_is(frame, code)
+
+    @staticmethod
+    def _spent(code: FrameCode, steps: int) -> int:
+        """Translations of the frame's code that count: with time they are forgotten."""
+        forgotten = max(steps - code.since, 0) // STEPS_A_TRANSLATION  # another hart may be behind
+        code.translations = max(code.translations - forgotten, 0)
+        code.since += forgotten * STEPS_A_TRANSLATION
+        return code.translations
+
+    def _pardon(self, steps: int) -> None:
+        """What was refused, and may be translated by now."""
+        for frame, code in list(self._refused.items()):
+            if self._spent(code, steps) < MOST_OF_A_FRAME:
+                self._wanted[frame] = self._refused.pop(frame)
 
     def _next_is(self, frame: int, code: FrameCode) -> None:
         """What runs now is translated first: a kernel that boots leaves many pages behind that were hot for a moment."""
@@ -309,10 +338,11 @@ class Engine:
 
     def _covers(self, frame: int, code: FrameCode, offset: int) -> bool:
         """Whether a region that is there was made from the instruction at `offset`."""
-        return any(
-            start <= offset < start + len(data)
-            for loaded in self._live(frame, code).values()
-            for start, data in loaded.result.ranges
+        base, words = self._entries(frame), self.memory.code.view
+        return base is not None and any(
+            any(start <= offset < start + len(data) for start, data in loaded.result.ranges)
+            and any(words[base + at // 2] == address for at in loaded.result.entries)
+            for address, loaded in code.installed.items()
         )
 
     def _look_up(self, code: FrameCode, page: bytes) -> bool:
@@ -390,7 +420,8 @@ class Engine:
         return code.apart > max(code.united, 1) and code.translations < MOST_OF_A_FRAME
 
     def _any_apart(self) -> bool:
-        return any(map(self._is_apart, self._frames.values()))
+        self._maybe_apart = {frame for frame in self._maybe_apart if self._is_apart(self._frames[frame])}
+        return bool(self._maybe_apart)
 
     def _running(self, hart: HartPart) -> int:
         """The frame that the hart executes from, or -1."""
@@ -489,8 +520,10 @@ class Engine:
         self.statistics.installs += 1
         code = self._frames.setdefault(frame, FrameCode())
         if loaded.address not in code.installed:
+            self._live(frame, code)
             code.installed[loaded.address] = loaded
             code.apart += 1
+            self._maybe_apart.add(frame)
         hart.operate(Op.COVER, frame, loaded.result.cover)
         for entry in loaded.result.entries:
             hart.operate(Op.INSTALL, frame * PAGE + entry, loaded.address)

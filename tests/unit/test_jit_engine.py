@@ -170,6 +170,38 @@ def test_a_result_of_another_job_is_not_taken_for_this_one(monkeypatch: pytest.M
     assert run_until(hart, "regions")
 
 
+@pytest.mark.usefixtures("own_cache")
+@pytest.mark.parametrize("length", [1, 2, 4, 7])
+def test_one_short_loop_is_worth_a_process_when_it_goes_on(length: int) -> None:
+    """It is one place or a few, and told once."""
+    hart = make_hart("auto", ASM.program("loop: " + "addi x5, x5, 1\n" * (length - 1) + "j loop", BASE))
+    assert run_until(hart, "regions")
+    engine_of(hart).close()
+
+
+@pytest.mark.usefixtures("eager", "own_cache")
+def test_what_was_refused_is_translated_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "MOST_OF_A_FRAME", 1)
+    hart = make_hart("auto")
+    assert run_until(hart, "regions")
+    other = ASM.program("loop: addi x7, x7, 1; sub x6, x6, x7; j loop", BASE)
+    hart.memory.write(BASE, other)
+    hart.state[SLOT["pc"]] = BASE
+    before = region_steps(hart)
+    monkeypatch.setattr(engine, "STEPS_A_TRANSLATION", 1 << 40)
+    end = time.monotonic() + 1
+    while time.monotonic() < end:
+        hart.run(STEPS)
+    assert engine_of(hart).statistics.refused and region_steps(hart) < before + STEPS
+    monkeypatch.setattr(engine, "STEPS_A_TRANSLATION", 1 << 20)
+    before = region_steps(hart)
+    end = time.monotonic() + PATIENCE
+    while region_steps(hart) < before + STEPS:
+        hart.run(STEPS)
+        assert time.monotonic() < end
+    engine_of(hart).close()
+
+
 @pytest.mark.usefixtures("eager", "own_cache")
 def test_what_runs_now_is_translated_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages that were hot for a moment, as those of a kernel that boots, do not make the one that is hot now wait."""
