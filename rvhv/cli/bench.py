@@ -14,6 +14,7 @@ from rvhv.bench import OTHERS, PARTS
 from rvhv.bench.images import PROGRAMS, Mode
 from rvhv.cli.group import traceback_option
 from rvhv.cli.progress import LateBar, ensure_compiled
+from rvhv.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -71,6 +72,8 @@ def command(
     Medians of several rounds, with the least and the greatest. Without a
     PART, everything is measured; with --program or --mode, the programs are.
     """
+    if parts and "programs" not in parts and (programs or modes):
+        raise ConfigError("--program and --mode are of the part programs, which is not asked for")
     ensure_compiled()
     from rvhv.bench.report import measure
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from rvhv.cli.group import color_option, json_option, tier_option, traceback_option
 from rvhv.cli.guests import GuestType
@@ -19,6 +20,10 @@ rvhv jit stats --guest tasks            a guest in a VM"""
 SHOW_EPILOG = """\b
 rvhv jit show tasks user_fibonacci
 rvhv jit show kernel.elf 0x80201a40 --host"""
+
+
+OF_MACHINE = ("smp", "disk", "initrd", "append")
+OF_RUN = ("max_steps", "memory", "tier")
 
 
 @click.group("jit", invoke_without_command=True, short_help="What the translator did in a run, and what it makes of code.")
@@ -73,6 +78,7 @@ def stats(
         raise ConfigError("IMAGE and --guest are one too many: there is one run")
     if clear and (guests or runs):
         raise ConfigError("--clear goes without an IMAGE and --guest")
+    _applies(bool(guests), runs)
     if guests:
         report = jit_stats.of_guests(guests, memory, max_steps, tier, no_color=no_color)
     elif runs:
@@ -84,6 +90,18 @@ def stats(
     else:
         return jit_stats.show_cache(clear=clear, as_json=as_json)
     return jit_stats.show_report(report, as_json=as_json, no_color=no_color)
+
+
+def _applies(hosts: bool, boots: bool) -> None:
+    """Raises ConfigError for an option that says nothing of this run, or of none."""
+    context = click.get_current_context()
+    given = [name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    for name in given:
+        option = f"--{name.replace('_', '-')}"
+        if name in OF_MACHINE and not boots:
+            raise ConfigError(f"{option} is of a machine that boots an IMAGE, and there is none")
+        if name in OF_RUN and not (boots or hosts):
+            raise ConfigError(f"{option} is of a run: give an IMAGE or --guest")
 
 
 @command.command("show", epilog=SHOW_EPILOG, short_help="Guest code, LLVM assembly and host code of a region.")

@@ -16,6 +16,7 @@ from rvhv.bench.images import OPERATIONS, Mode, Single, program
 from rvhv.bench.report import Report
 from rvhv.bench.side_by_side import Comparison
 from rvhv.cli import bench
+from rvhv.cli.main import main
 from rvhv.errors import ConfigError, InternalError
 
 pytestmark = pytest.mark.usefixtures("compiled")
@@ -146,6 +147,11 @@ def test_part_of_the_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report, "compare", compare)
     measure(**asked | {"progress": ignore})  # type: ignore[arg-type]
     assert seen == [[RVHV, "QEMU"], ("nbody",), [Mode.VS]]
+
+
+def test_programs_and_modes_are_of_the_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "costs", "--program", "nbody"]) == 2
+    assert "--program and --mode are of the part programs" in capsys.readouterr().err
 
 
 def test_short_runs_are_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -232,6 +232,21 @@ def test_a_region_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert "-- LLVM" in out and "-- host" not in out
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--guest", "hello", "--disk", "x"], "--disk is of a machine that boots an IMAGE"),
+        (["--guest", "hello", "--smp", "4"], "--smp is of a machine"),
+        (["--append", "quiet"], "--append is of a machine"),
+        (["--max-steps", "1M"], "--max-steps is of a run: give an IMAGE or --guest"),
+        (["--tier", "jit"], "--tier is of a run"),
+    ],
+)  # fmt: skip
+def test_options_that_say_nothing_are_refused(arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["jit", "stats", *arguments]) == 2
+    assert says in capsys.readouterr().err
+
+
 def test_parts_belong_to_their_blocks(capsys: pytest.CaptureFixture[str]) -> None:
     shown = document(capsys, "jit", "show", "tasks", "user_fibonacci")
     blocks = [b for b in shown["blocks"] if b["guest"]]
