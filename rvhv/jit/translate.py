@@ -487,7 +487,7 @@ class Translator:
         entry, wanted = self._entry(va, low)
         self._beside(entry, TLB_W_BESIDE, wanted, va)
         fine = self.assist(Assist.STORE, va, value, self.builder.add(low, self.const(1)))
-        self.builder.ret(self.builder.select(fine, self._slot("x_sink"), NULL))
+        self.builder.ret(self.builder.select(fine, self._slot("value"), NULL))
 
     def _atomic(self, addr: ir.Value, size: int, tag: int) -> ir.Value:
         """Where in RAM an aligned atomic access goes; leaves where that is not known."""

@@ -20,6 +20,7 @@ from tests.devices.bare import DEVICE, POWER_OFF, RAM, Bare
 from tests.hv.test_random_guests import INSTRUCTIONS, image
 
 STEPS = 8000
+SINK = SLOT["x_sink"]  # no register: what the interpreter writes to x0
 
 
 def add_stop(draw: random.Random, hv: Hypervisor) -> int:
@@ -61,7 +62,7 @@ def outcome(seed: int, stops: bool) -> tuple[object, ...]:
             else:
                 assert made or hv.finished
         memory = hashlib.sha256(hv.memory.read(hv.memory.base, hv.memory_size)).digest()
-        registers = [bytes(vm.vcpu.state[: len(vm.vcpu._off_hart)]) for vm in hv.vms]
+        registers = [[word for i, word in enumerate(vm.vcpu.state[: len(vm.vcpu._off_hart)]) if i != SINK] for vm in hv.vms]
         result = hv.trace_hash(), hv.virtual_ns, registers, memory, [(vm.reason, vm.steps) for vm in hv.vms]
     return *result, hits if stops else 0
 
