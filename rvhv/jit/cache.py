@@ -65,6 +65,8 @@ def _spec(
         _offsets([start, start + _number(length, PAGE) - 2])
     of_job = _offsets(starts), _offsets(hints), _offsets(stops), _number(most, PAGE // 2)
     bounds = tuple((start, length) for start, length in ranges)
+    if not entries or any(not any(start <= at < start + length for start, length in bounds) for at in _offsets(entries)):
+        raise ValueError("no entries of a region")
     return Spec(*of_job, name, _offsets(entries), _number(cover, MASK64), bounds, _number(instructions, PAGE // 2))
 
 
