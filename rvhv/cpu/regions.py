@@ -21,8 +21,9 @@ from rvhv.cpu.slots import (
     CODE_MARKED,
     CODE_REGIONS,
     CODE_SEEN,
+    HEAT_AGAIN,
+    HEAT_NEVER,
     HEAT_WANTED,
-    LEAST_ENTRY,
     LEAVING,
     LEFT_BUDGET,
     LINEAR,
@@ -41,6 +42,7 @@ from rvhv.cpu.slots import (
     TRACE_WORDS,
     U64,
     WANTED,
+    WANTED_AGAIN,
     WANTED_RECORDS,
 )
 
@@ -70,19 +72,29 @@ def code_at(st, pc):  # type: ignore[no-untyped-def]
 
 @jit
 def heat(st, code, base, pc, amount, flag):  # type: ignore[no-untyped-def]
-    """The interpreter runs at pc though regions are made: when it does so often, ask for one. base: `code_at` it."""
+    """The interpreter runs at pc though regions are made: when it does so often, ask for one. base: `code_at` it.
+
+    What is asked for once more, because it has to wait, is read with the next that is new: it says what is hottest now."""
     ci = base + ((pc & PAGE_OFFSET) >> U1)
     old = code[CODE_ENTRIES + ci]
-    if old >= LEAST_ENTRY or old >= HEAT_WANTED:
+    if old >= HEAT_NEVER:
         return
-    if old + amount >= HEAT_WANTED and st[WANTED] == WANTED_RECORDS:
-        return  # later
-    code[CODE_ENTRIES + ci] = old + amount
-    code[base + CODE_REGIONS] = U1
-    if old + amount >= HEAT_WANTED:
-        st[st[TRACE_BASE] + TRACE_RING + st[WANTED]] = ((code[base + CODE_FRAME] << U12) + (pc & PAGE_OFFSET)) | flag
+    now, new = old + amount, old < HEAT_WANTED
+    if new:
+        tells = now >= HEAT_WANTED
+    else:
+        tells = flag != U0 or now >= HEAT_WANTED + HEAT_AGAIN
+    if tells:
+        if st[WANTED] == WANTED_RECORDS:
+            return  # later
+        again = U0 if new else WANTED_AGAIN
+        st[st[TRACE_BASE] + TRACE_RING + st[WANTED]] = ((code[base + CODE_FRAME] << U12) + (pc & PAGE_OFFSET)) | flag | again
         st[WANTED] += U1
-        st[ATTENTION] = U1
+        now = HEAT_WANTED
+        if new or st[WANTED] == WANTED_RECORDS:
+            st[ATTENTION] = U1
+    code[CODE_ENTRIES + ci] = now
+    code[base + CODE_REGIONS] = U1
 
 
 @jit

@@ -229,8 +229,11 @@ CODE_PAGES = 2048
 CODE_ENTRIES, CODE_COVER, CODE_HITS, CODE_LEFT, CODE_WORDS = (n * CODE_PAGES * CODE_STRIDE for n in range(1, 6))
 LEAST_ENTRY = 4096
 HEAT_WANTED = 64  # an instruction this hot is put into the ring
+HEAT_AGAIN = 2048  # and again each time that it has got so much hotter, or a chunk has ended there
+HEAT_NEVER = LEAST_ENTRY - 1  # nothing can be translated of what is there
 HEAT_SAMPLE = 64  # for being where a chunk ended; leaving a region for it is 1
 WANTED_SAMPLED = 1 << 63  # flag of a record: it was where a chunk ended, and need not be a place to enter at
+WANTED_AGAIN = 1 << 62  # the same was in the ring before
 WANTED_RECORDS = 512
 
 TRACE_WORDS = 5  # vm, cause, pc, gpa, vm_steps

@@ -25,8 +25,10 @@ from rvhv.cpu.state import (
     FETCH_WORDS,
     FRAME_CODE,
     FRAME_WORDS,
+    HEAT_NEVER,
     LEAST_ENTRY,
     SLOT,
+    WANTED_AGAIN,
     WANTED_SAMPLED,
     wanted_base,
 )
@@ -286,13 +288,16 @@ class Engine:
         count = state[WANTED]
         places = list(state[base : base + count])
         state[WANTED] = 0
-        self._early += count
-        if count:
-            self._lull.disturb()
-        self.statistics.requests += count
         for place in places:
-            frame, offset = divmod(place & ~WANTED_SAMPLED, PAGE)
+            frame, offset = divmod(place & ~(WANTED_SAMPLED | WANTED_AGAIN), PAGE)
             code = self._frames.setdefault(frame, FrameCode())
+            if place & WANTED_AGAIN and self._waits(frame, code, offset):
+                if frame in self._wanted:
+                    self._next_is(frame, code)
+                continue
+            self._early += 1
+            self._lull.disturb()
+            self.statistics.requests += 1
             if not code.page:
                 self._recall(hart, frame, code)
             if frame in self._wanted:
@@ -312,6 +317,15 @@ class Engine:
             else:
                 self._next_is(frame, code)
 
+    def _waits(self, frame: int, code: FrameCode, offset: int) -> bool:
+        """Whether a place is wanted already, refused or just being translated."""
+        asked = self._asked
+        return (
+            offset in code.starts
+            or offset in code.hints
+            or (asked is not None and asked.frame == frame and (offset in asked.starts or offset in asked.hints))
+        )
+
     @staticmethod
     def _spent(code: FrameCode, steps: int) -> int:
         """Translations of the frame's code that count: with time they are forgotten."""
@@ -327,7 +341,8 @@ class Engine:
                 self._wanted[frame] = self._refused.pop(frame)
 
     def _next_is(self, frame: int, code: FrameCode) -> None:
-        """What runs now is translated first: a kernel that boots leaves many pages behind that were hot for a moment."""
+        """What runs now is translated first: a kernel that boots leaves many pages behind that were hot for a moment, and what
+        is hot for longer is told again."""
         self._wanted.pop(frame, None)
         self._wanted[frame] = code
 
@@ -461,12 +476,22 @@ class Engine:
             if words[base + offset // 2] < LEAST_ENTRY:
                 words[base + offset // 2] = 0
 
+    def _forgo(self, job: Job) -> None:
+        """These places are not asked for again, unless a store changes them."""
+        base, words = self._entries(job.frame), self.memory.code.view
+        if base is None or self._bytes(job.frame) != job.page:
+            return
+        for offset in (*job.starts, *job.hints):
+            if words[base + offset // 2] < LEAST_ENTRY:
+                words[base + offset // 2] = HEAT_NEVER
+
     def _finish(self, hart: HartPart, job: Job, result: Result) -> None:
         if result.error:
             self.statistics.failed += 1
             self._warn(f"a region cannot be translated ({result.error}): it is interpreted")
         if not result.code:
-            return  # nor will it be asked for again, unless a store changes it
+            self._forgo(job)
+            return
         self._install(hart, result)
         code = self._frames.setdefault(job.frame, FrameCode())
         if self.tier is Tier.AUTO and job.page == code.page:

@@ -21,8 +21,10 @@ from rvhv.cli import jit_show
 from rvhv.cli.config import read_config
 from rvhv.cli.group import TIERS
 from rvhv.cli.main import main
-from rvhv.cli.profile import EVERY, Profile
+from rvhv.cli.profile import EVERY, Look, Profile
+from rvhv.core.memory import Memory
 from rvhv.errors import ConfigError
+from rvhv.hart import Hart
 from rvhv.hv import Hypervisor
 from rvhv.images import image_path
 from rvhv.jit.cache import ObjectCache
@@ -150,7 +152,7 @@ def test_a_profile_that_cannot_be_written(tmp_path: Path, capsys: pytest.Capture
 
 def test_many_samples_become_fewer() -> None:
     profile = Profile(every=10, most=8)
-    state = memoryview(bytearray(1 << 16)).cast("Q")
+    hart = Hart(Memory(1 << 20), tier="interp")
     at = []
 
     def go(part: int) -> int:
@@ -158,7 +160,7 @@ def test_many_samples_become_fewer() -> None:
         return part
 
     regions = iter(range(0, 1000, 3))
-    profile.run(go, 205, 0, lambda: (0, state, next(regions)))
+    profile.run(go, 205, 0, lambda: Look(0, hart.state, hart, next(regions)))
     assert profile.every == 40 and len(profile.samples) == 5  # 40 ... 200
     assert sum(at) == 205 and at[-1] == 5
     assert sum(s.translated for s in profile.samples) == 3 * (8 + 4 + 1 - 1)
