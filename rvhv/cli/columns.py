@@ -8,6 +8,8 @@ from typing import Any
 
 INDENT, HANG = 2, 4  # of a line; of what is folded off it
 NARROWEST = 60  # the output counts as at least so wide
+# where a line is cut, best first, and how much of that stays on it: between parts of a list, at a comment, at a comma, in between
+BREAKS = (("], ", 2), ("  ;", 0), (", ", 1), (" ", 0))
 MOST = 0.9  # of a column's lines
 
 Style = dict[str, Any]  # for `click.style`
@@ -26,13 +28,12 @@ class Column:
 
 
 def fold(line: str, width: int) -> list[str]:
-    """A line as lines of at most `width` characters, of which all but the first have more indent: cut behind a list's last part
-    that fits, else behind a comma, else between words; a comment goes as a whole."""
+    """A line as lines of at most `width` characters, of which all but the first have more indent."""
     found, indent = [], min(len(line) - len(line.lstrip()) + HANG, width // 2)
     while len(line) > width:
-        start = len(line) - len(line.lstrip())
-        cuts = [line.rfind(end, start, width + 2 - len(end)) + len(end) - 1 for end in ("], ", ", ", "  ;", " ")]
-        cut = next((cut for cut in cuts if cut > max(start, width // 2)), cuts[-1] if cuts[-1] > start else width)
+        start = len(line) - len(line.lstrip()) + 1
+        cuts = [line.rfind(end, start, width + len(end) - kept) + kept for end, kept in BREAKS]
+        cut = next((cut for cut in cuts if cut > width // 2), cuts[-1] if cuts[-1] > 0 else width)
         found.append(line[:cut].rstrip())
         line = " " * indent + line[cut:].lstrip()
     return [*found, line]

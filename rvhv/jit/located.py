@@ -116,7 +116,7 @@ class _Reader:
         """A basic block begins."""
         self._block += 1
         if label:
-            self._among = label
+            self._among = self._among if "$" in label else label  # .L0$pb is a place within a block
             self._labels.append(f"{label}:{comment}")
 
     def add(self, made_for: int, text: str) -> None:

@@ -279,6 +279,8 @@ def test_a_bar_that_the_output_cannot_show(capsys: pytest.CaptureFixture[str], m
         ("  ret", 10, ["  ret"]),
         ("  %t1 = phi [ 1, %b.1 ], [ 2, %b.2 ]", 30, ["  %t1 = phi [ 1, %b.1 ],", "      [ 2, %b.2 ]"]),
         ("  call @f(ptr %state, i64 %a)", 24, ["  call @f(ptr %state,", "      i64 %a)"]),
+        ("  gep %state, i64 231  ; ram", 21, ["  gep %state, i64 231", "      ; ram"]),
+        ("  gep %state, i64 231  ; ram", 20, ["  gep %state,", "      i64 231  ; ram"]),
         ("  gep %state, i64 231  ; ram", 26, ["  gep %state, i64 231", "      ; ram"]),
         ("  movabsq $something, %rax", 22, ["  movabsq $something,", "      %rax"]),
         ("abcdefghij", 6, ["abcdef", "   ghi", "   j"]),
@@ -336,6 +338,7 @@ def test_locations_change_nothing_and_nothing_is_lost(image: str, symbol: str, c
     at = shown["address"] & 4095
     region = region_of(jit_show.page_of(load_image(image_path(image)), shown["address"]), at)
     ir, host = whole(region)
+    assert "!dbg" not in translate(region, TLB_BITS, host_fma=host_has_fma())
     located = Compiler().assembly(translate_located(region, TLB_BITS, host_fma=host_has_fma()))
     there = [line.text for line in host_lines(located, ["region", "missed_load", "missed_store", "do_row"])]
     assert there == host and len(host) > 100
