@@ -71,7 +71,7 @@ def stats(
 
     Its console goes nowhere. Without an IMAGE: what is in the object cache on disk.
     """
-    from rvhv.cli import jit_stats
+    from rvhv.cli import jit_report, jit_stats
 
     runs = image is not None or kernel is not None or firmware is not None
     if guests and runs:
@@ -89,7 +89,7 @@ def stats(
         report = jit_stats.of_machine(software, smp, memory, disk, max_steps, tier, no_color=no_color)
     else:
         return jit_stats.show_cache(clear=clear, as_json=as_json)
-    return jit_stats.show_report(report, as_json=as_json, no_color=no_color)
+    return jit_report.show_report(report, as_json=as_json, no_color=no_color)
 
 
 def _applies(hosts: bool, boots: bool) -> None:

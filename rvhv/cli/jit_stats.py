@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rvhv.boot.loader import Software, prepare
 from rvhv.cli.boot import DEFAULT_MEMORY, Output, Session, Setup, new_profile
-from rvhv.cli.main import INTERRUPTED
-from rvhv.cli.profile import Profile, top_table
+from rvhv.cli.profile import Profile
 from rvhv.cli.session import OVERHEAD, STRIDE, Interrupt
 from rvhv.cli.session import new_profile as profile_of_vms
 from rvhv.core.memory import Memory
-from rvhv.cpu.state import SLOT
+from rvhv.cpu.state import SLOT, Leaving
 from rvhv.errors import ConfigError
 from rvhv.hart import Hart
 from rvhv.jit.cache import ObjectCache
+from rvhv.jit.counts import LeftCount, RegionCount, left_counts, region_counts
 from rvhv.jit.engine import Engine
 
-STEPS, REGION_STEPS, REGION_ENTRIES = (SLOT[n] for n in ("steps", "region_steps", "region_entries"))
+STEPS, REGION_STEPS, REGION_ENTRIES, LEFT = (SLOT[n] for n in ("steps", "region_steps", "region_entries", "left_budget"))
 
 
 @dataclass
 class Totals:
-    """What one run's engines and harts counted; of several machines where it rebooted."""
+    """What one run's engines and harts counted; of several machines where it rebooted, but for places, which are the last
+    one's. `base`: of its memory."""
 
     regions: int = 0
     instructions: int = 0  # of the guest, translated
@@ -40,6 +42,10 @@ class Totals:
     steps: int = 0
     region_steps: int = 0
     region_entries: int = 0
+    left: Counter[Leaving] = field(default_factory=Counter)
+    region_counts: list[RegionCount] = field(default_factory=list)
+    left_counts: list[LeftCount] = field(default_factory=list)
+    base: int = 0
 
     def add(self, memory: Memory, harts: Iterable[Hart]) -> None:
         if isinstance(engine := memory.engine, Engine):
@@ -49,17 +55,33 @@ class Totals:
             self.steps += hart.state[STEPS]
             self.region_steps += hart.state[REGION_STEPS]
             self.region_entries += hart.state[REGION_ENTRIES]
+            self.left.update({why: hart.state[LEFT + why] for why in Leaving})
+        self.region_counts, self.left_counts, self.base = region_counts(memory), left_counts(memory), memory.base
+
+    def counts(self) -> dict[str, Any]:
+        """What can be added up."""
+        return {name: getattr(self, name) for name in SUMMED}
+
+    @property
+    def region_share(self) -> float:
+        return self.region_steps / self.steps if self.steps else 0.0
+
+    @property
+    def steps_an_entry(self) -> float:
+        return self.region_steps / self.region_entries if self.region_entries else 0.0
 
 
 COUNTED = tuple(Totals.__dataclass_fields__)[:9]
+SUMMED = tuple(Totals.__dataclass_fields__)[:12]
 
 
 @dataclass
 class Report:
-    """One run: `ended` says how, for people."""
+    """One run: `ended` says how, for people. `hosts`: it was of VMs."""
 
     totals: Totals
     profile: Profile
+    hosts: bool
     ended: list[str] = field(default_factory=list)
     interrupted: bool = False
 
@@ -95,7 +117,7 @@ def of_machine(
         )
         session.run()
         assert session.machine.end is not None
-        return Report(totals, profile, [session.machine.end.reason], session.interrupted)
+        return Report(totals, profile, False, [session.machine.end.reason], session.interrupted)
 
 
 def of_guests(guests: Sequence[str], memory: int | None, max_steps: int | None, tier: str | None, *, no_color: bool) -> Report:
@@ -121,64 +143,7 @@ def of_guests(guests: Sequence[str], memory: int | None, max_steps: int | None, 
                 left = None if left is None else left - made
         totals.add(hv.memory, [hv.hart])
         ended = [f"{vm.name}: {vm.reason if vm.stopped is not None else 'still running'}" for vm in vms]
-        return Report(totals, profile, ended, interrupt.asked)
-
-
-def show_report(report: Report, *, as_json: bool, no_color: bool) -> int:
-    """Print it; the exit code."""
-    totals = report.totals
-    share_translated = totals.region_steps / totals.steps if totals.steps else 0.0
-    per_entry = totals.region_steps / totals.region_entries if totals.region_entries else 0.0
-    if as_json:
-        document: dict[str, Any] = asdict(totals)
-        document |= {
-            "region_share": round(share_translated, 6),
-            "steps_an_entry": round(per_entry, 3),
-            "ended": report.ended,
-            "interrupted": report.interrupted,
-            "hot": [
-                {"name": report.profile.names[h.owner], "symbol": h.symbol, "mode": h.mode}
-                | {"share": round(h.share, 6), "translated": round(h.translated, 6)}
-                for h in report.profile.top()
-            ],
-        }
-        print(json.dumps(document, indent=2))
-        return INTERRUPTED if report.interrupted else 0
-    from rich.text import Text
-
-    from rvhv.cli.plain import printable
-    from rvhv.cli.report import plain_table, share
-    from rvhv.cli.terminal import rich_console, show
-
-    console = rich_console(no_color=no_color)
-    table = plain_table()
-    table.add_column("translator")
-    table.add_column("", justify="right")
-    rows = [
-        ("requests: code that was found to be hot", f"{totals.requests:,}"),
-        ("regions made", f"{totals.regions:,}"),
-        ("  of them from the cache on disk", f"{totals.from_cache:,}"),
-        ("guest instructions in them", f"{totals.instructions:,}"),
-        ("bytes of host code", f"{totals.code_bytes:,}"),
-        ("installs", f"{totals.installs:,}"),
-        ("  of regions that were known already", f"{totals.reused:,}"),
-        ("refused: code that keeps changing", f"{totals.refused:,}"),
-        ("CPU seconds of translation", f"{totals.worker_seconds:.2f}"),
-        ("steps of the run", f"{totals.steps:,}"),
-        ("  of them in regions", share(share_translated)),
-        ("times that a region was entered", f"{totals.region_entries:,}"),
-        ("steps an entry", f"{per_entry:,.1f}"),
-    ]
-    for row in rows:
-        table.add_row(*row)
-    show(console, table)
-    if report.profile.samples:
-        show(console, "")
-        show(console, top_table(report.profile, translated=True))
-    show(console, "")
-    for line in report.ended:
-        show(console, Text(printable(line)))
-    return INTERRUPTED if report.interrupted else 0
+        return Report(totals, profile, True, ended, interrupt.asked)
 
 
 def show_cache(*, clear: bool, as_json: bool) -> int:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TextIO
 
 from rvhv import __version__
 from rvhv.cpu.state import SLOT
+from rvhv.jit.engine import frame_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,12 +37,24 @@ MODES = {(0, 0): "U", (1, 0): "S", (3, 0): "M", (0, 1): "VU", (1, 1): "VS"}  # b
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Where VM or hart `owner` was. `translated`: steps in regions since the sample before, which differs from run to run."""
+    """Where VM or hart `owner` was. `translated`: steps in regions since the sample before, which differs from run to run.
+    `frame`: that pc is in, or -1 where that is not known."""
 
     owner: int
     pc: int
     mode: str
     translated: int
+    frame: int
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Who runs: its `state`, the hart that it is on, and the steps of all harts in regions."""
+
+    owner: int
+    state: memoryview[int]
+    hart: Hart
+    regions: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,26 +86,28 @@ class Profile:
         for hart in harts:
             hart.state[SAMPLE] = min(hart.state[SAMPLE], self.every // 2)
 
-    def run(self, go: Callable[[int], int], budget: int, steps: int, look: Callable[[], tuple[int, memoryview, int]]) -> None:
+    def run(self, go: Callable[[int], int], budget: int, steps: int, look: Callable[[], Look]) -> None:
         """Make `budget` steps by `go`, which returns those it made, fewer when there is something else to do; `steps` were made
-        before. `look` returns owner, state and steps in regions of who runs."""
+        before."""
         end = steps + budget
         while steps < end:
             part = min(end - steps, self.every - steps % self.every)
             made = go(part)
             steps += made
             if made and steps % self.every == 0:
-                self._take(*look())
+                self._take(look())
             if made < part:
                 return
 
-    def _take(self, owner: int, state: memoryview, regions: int) -> None:
+    def _take(self, look: Look) -> None:
+        state, pc = look.state, look.state[PC]
         mode = MODES.get((state[PRV], state[V]), "?")
-        self.samples.append(Sample(owner, state[PC], mode, regions - self._regions))
-        self._regions = regions
+        frame = frame_at(look.hart.memory, look.hart.state, pc)
+        self.samples.append(Sample(look.owner, pc, mode, look.regions - self._regions, frame))
+        self._regions = look.regions
         if len(self.samples) >= self._most and len(self.samples) % 2 == 0:
             pairs = zip(self.samples[::2], self.samples[1::2], strict=True)
-            self.samples = [Sample(b.owner, b.pc, b.mode, a.translated + b.translated) for a, b in pairs]
+            self.samples = [replace(b, translated=a.translated + b.translated) for a, b in pairs]
             self.every *= 2
 
     def symbol(self, sample: Sample) -> str:
@@ -141,18 +156,16 @@ class Profile:
 
     def document(self, file: str) -> dict[str, Any]:
         """What `--json` says of it."""
-        top = [
-            {"name": self.names[h.owner], "symbol": h.symbol, "mode": h.mode, "share": round(h.share, 6)} for h in self.top()
-        ]
+        top = [{"name": self.names[h.owner], "symbol": h.symbol, "mode": h.mode, "share": round(h.share, 6)} for h in self.top()]
         return {"file": file, "every_steps": self.every, "samples": len(self.samples), "top": top}
 
 
 def run_hypervisor(hv: Hypervisor, budget: int, profile: Profile) -> int:
     """As `hv.run(budget)`."""
 
-    def look() -> tuple[int, memoryview, int]:
+    def look() -> Look:
         assert hv.last_run is not None
-        return hv.last_run.number, hv.last_run.vcpu.state, hv.hart.state[REGION_STEPS]
+        return Look(hv.last_run.number, hv.last_run.vcpu.state, hv.hart, hv.hart.state[REGION_STEPS])
 
     before = hv.steps
     profile.run(hv.run, budget, before, look)
@@ -169,9 +182,10 @@ def run_machine(machine: Machine, budget: int, profile: Profile, steps: int = 0)
         going = machine.run(part)
         return machine.steps - before
 
-    def look() -> tuple[int, memoryview, int]:
+    def look() -> Look:
         number = machine.last_run
-        return number, machine.harts[number].state, sum(hart.state[REGION_STEPS] for hart in machine.harts)
+        hart = machine.harts[number]
+        return Look(number, hart.state, hart, sum(hart.state[REGION_STEPS] for hart in machine.harts))
 
     profile.run(go, budget, steps + machine.steps, look)
     return going

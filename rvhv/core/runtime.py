@@ -15,7 +15,7 @@ from rvhv.core.privileged import csr_word, return_from_hs, return_from_m
 from rvhv.cpu.clock import pending_now, steps_to_timer
 from rvhv.cpu.frames import flag_frame, follow_generation, forget_range, store_phys
 from rvhv.cpu.njit import jit
-from rvhv.cpu.regions import heat, install_entry
+from rvhv.cpu.regions import code_at, heat, install_entry
 from rvhv.cpu.slots import (
     ACCESS_X,
     ANSWER_NONE,
@@ -220,7 +220,9 @@ def make_entry(interpret: Any, csr_read: Any, csr_write: Any) -> Any:
                 st[FETCH_ONCE] = U0
                 flush_all(st)
             if st[SAMPLE] != U0 and st[STEPS] >= st[NEXT_SAMPLE] and (st[REGION_STEPS] - st[SAMPLED_STEPS]) << U1 < st[SAMPLE]:
-                heat(st, code, st[PC], HEAT_SAMPLE, WANTED_SAMPLED)
+                base = code_at(st, st[PC])
+                if base != NO_TAG:
+                    heat(st, code, base, st[PC], HEAT_SAMPLE, WANTED_SAMPLED)
             if watching and remaining != left and csrs_changed(st, tab, True):
                 return EXIT_STOP  # what changed it ended the chunk
             if fault == FAULT_CROSS and remaining != U0:

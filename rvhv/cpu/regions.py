@@ -16,11 +16,17 @@ from rvhv.cpu.slots import (
     CODE_END,
     CODE_ENTRIES,
     CODE_FRAME,
+    CODE_HITS,
+    CODE_LEFT,
     CODE_MARKED,
     CODE_REGIONS,
+    CODE_SEEN,
     HEAT_WANTED,
     LEAST_ENTRY,
+    LEAVING,
+    LEFT_BUDGET,
     LINEAR,
+    NO_TAG,
     PC,
     RAM_ADDRESS,
     REGION_ENTRIES,
@@ -31,6 +37,7 @@ from rvhv.cpu.slots import (
     TLB_MASK,
     TRACE_BASE,
     TRACE_RECORDS,
+    TRACE_VM,
     TRACE_WORDS,
     U64,
     WANTED,
@@ -38,6 +45,7 @@ from rvhv.cpu.slots import (
 )
 
 U0, U1, U3, U5, U6, U12 = (U64(n) for n in (0, 1, 3, 5, 6, 12))
+SEEN_VM = U64(0xFFF)
 PAGE = U64(0xFFFF_FFFF_FFFF_F000)
 PAGE_OFFSET = U64(4095)
 OP = U64(OP_MASK)
@@ -54,12 +62,15 @@ def lines_of(offset, size):  # type: ignore[no-untyped-def]
 
 
 @jit
-def heat(st, code, pc, amount, flag):  # type: ignore[no-untyped-def]
-    """The interpreter runs at pc though regions are made: when it does so often, ask for one."""
+def code_at(st, pc):  # type: ignore[no-untyped-def]
+    """Where the page of predecoded code of pc starts, or NO_TAG."""
     at = st[TLB_FETCH] + (((pc >> U12) & st[TLB_MASK]) << U1)
-    if st[at] != pc & PAGE:
-        return
-    base = st[at + U1]
+    return st[at + U1] if st[at] == pc & PAGE else NO_TAG
+
+
+@jit
+def heat(st, code, base, pc, amount, flag):  # type: ignore[no-untyped-def]
+    """The interpreter runs at pc though regions are made: when it does so often, ask for one. base: `code_at` it."""
     ci = base + ((pc & PAGE_OFFSET) >> U1)
     old = code[CODE_ENTRIES + ci]
     if old >= LEAST_ENTRY or old >= HEAT_WANTED:
@@ -79,11 +90,18 @@ def enter_region(st, code, ci, pc, left):  # type: ignore[no-untyped-def]
     """Run translated code from pc, for at most `left` steps; returns the steps that are left, and slot pc is where it ended. When
     no step was done the instruction at pc is the interpreter's."""
     tlb = st[STATE_ADDRESS] + (st[TLB_DATA] << U3)
+    code[CODE_HITS + ci] += U1
+    st[REGION_ENTRIES] += U1
     rest = call_region(code[CODE_ENTRIES + ci], st[STATE_ADDRESS], st[RAM_ADDRESS] + st[LINEAR], tlb, pc, left)
-    if rest != left:
-        st[REGION_ENTRIES] += U1
-        st[REGION_STEPS] += left - rest
-        heat(st, code, st[PC], U1, U0)
+    st[REGION_STEPS] += left - rest
+    st[LEFT_BUDGET + st[LEAVING]] += U1
+    end = st[PC]
+    base = code_at(st, end)
+    if base != NO_TAG:
+        code[CODE_LEFT + base + ((end & PAGE_OFFSET) >> U1)] += U1
+        code[base + CODE_SEEN] = (end & PAGE) | ((st[TRACE_VM] << U1) & SEEN_VM) | U1
+        if rest != left:
+            heat(st, code, base, end, U1, U0)
     return rest
 
 
@@ -117,16 +135,20 @@ def install_entry(code, base, offset, address, cover):  # type: ignore[no-untype
     code[CODE_COVER + i] = cover
     code[i] = REGION_WORD
     code[base + CODE_REGIONS] = U1
+    code[base + CODE_SEEN] |= U1
 
 
 @jit
 def forget_regions(code, base):  # type: ignore[no-untyped-def]
-    """A page of predecoded code is given up: no regions, nothing hot."""
-    if code[base + CODE_REGIONS] == U0:
+    """A page of predecoded code is given up: no regions, nothing hot, nothing counted."""
+    if code[base + CODE_REGIONS] | code[base + CODE_SEEN] == U0:
         return
     i = base
     while i < base + CODE_END:
         code[CODE_ENTRIES + i] = U0
         code[CODE_COVER + i] = U0
+        code[CODE_HITS + i] = U0
+        code[CODE_LEFT + i] = U0
         i += U1
     code[base + CODE_REGIONS] = U0
+    code[base + CODE_SEEN] = U0

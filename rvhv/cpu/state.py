@@ -37,6 +37,17 @@ ARCH_NAMES = (
     "traps_in_a_row",  # traps since the last retired instruction
 )
 
+
+class Leaving(IntEnum):
+    """Why a translated region was left."""
+
+    BUDGET = 0  # few steps are left until something else may happen: what is next might need more
+    PAGE = 1  # it goes on in a page that this context has not executed lately
+    UNTRANSLATED = 2  # no region can be entered where it goes on
+    INSTRUCTION = 3  # the interpreter always does what is next
+    REFUSED = 4  # what is next cannot be done in the region this time: it faults, is for a device, changes what may be taken
+
+
 HART_NAMES = (
     *"steps clock hs_hook m_hook trace_vm mhartid".split(),
     "mtimecmp",  # of this hart's machine timer, in ticks: mip.MTIP is the comparison with time
@@ -94,6 +105,8 @@ HART_NAMES = (
     "cover",  # the lines of the region that is being installed
     "code_address",  # of the predecoded words
     *"region_entries region_steps".split(),  # how often the interpreter entered a region, and steps made in regions
+    "leaving",  # the Leaving of the last time that a region was left; how often it was for each:
+    *(f"left_{leaving.name.lower()}" for leaving in Leaving),
     "ready",  # interrupts that pend and are enabled in mie: no other does until the chunk ends
     "attention",  # not 0: run() leaves with Exit.SERVICE at the next chunk
     *"log_head log_end".split(),  # where the next record of the log goes, and where its room ends; both 0: nothing is logged
@@ -207,13 +220,13 @@ CODE_END = 2048
 CODE_FRAME = 2050
 CODE_REGIONS = 2051  # not 0: something of the page is translated or hot
 CODE_MARKED = 2052  # not 0: execution may stop somewhere in the page, which is left to the interpreter
+CODE_SEEN = 2053  # not 0: something is counted in the page; its virtual page then | trace_vm << 1 | 1, or 1 where none is known
 CODE_STRIDE = 2056
 CODE_PAGES = 2048
-# beside each word, in two more planes of the same shape: the address of the translated region that can be entered there (below
-# LEAST_ENTRY it is none, but how hot the instruction is), and the lines that the region covers
-CODE_ENTRIES = CODE_PAGES * CODE_STRIDE
-CODE_COVER = 2 * CODE_PAGES * CODE_STRIDE
-CODE_WORDS = 3 * CODE_PAGES * CODE_STRIDE
+# beside each word, in more planes of the same shape: the address of the translated region that can be entered there (below
+# LEAST_ENTRY it is none, but how hot the instruction is), the lines that the region covers, how often regions were entered
+# there, and how often the interpreter went on there when one was left
+CODE_ENTRIES, CODE_COVER, CODE_HITS, CODE_LEFT, CODE_WORDS = (n * CODE_PAGES * CODE_STRIDE for n in range(1, 6))
 LEAST_ENTRY = 4096
 HEAT_WANTED = 64  # an instruction this hot is put into the ring
 HEAT_SAMPLE = 64  # for being where a chunk ended; leaving a region for it is 1

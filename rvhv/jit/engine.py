@@ -111,6 +111,12 @@ def close_engine(memory: Memory) -> None:
         memory.engine.close()
 
 
+def frame_at(memory: Memory, state: memoryview[int], pc: int) -> int:
+    """The frame that pc was executed from in the context that a hart, by its state, ran last; -1: the hart has it not at hand."""
+    at = state[SLOT["tlb_fetch"]] + FETCH_WORDS * (pc // PAGE & state[SLOT["tlb_mask"]])
+    return memory.code.view[state[at + 1] + CODE_FRAME] if state[at] == pc & -PAGE else -1
+
+
 @dataclass
 class Loaded:
     """A region in this process."""
@@ -206,6 +212,11 @@ class Engine:
             hart.state[SAMPLE] = 0
             hart.flush()
         self.close()
+
+    def live(self, frame: int) -> list[Result]:
+        """The regions that can be entered in a frame."""
+        code = self._frames.get(frame)
+        return list({id(one): one.result for one in self._live(frame, code).values()}.values()) if code is not None else []
 
     # -- between chunks
 
@@ -423,16 +434,9 @@ class Engine:
         self._maybe_apart = {frame for frame in self._maybe_apart if self._is_apart(self._frames[frame])}
         return bool(self._maybe_apart)
 
-    def _running(self, hart: HartPart) -> int:
-        """The frame that the hart executes from, or -1."""
-        state = hart.state
-        pc = state[SLOT["pc"]]
-        at = state[SLOT["tlb_fetch"]] + FETCH_WORDS * (pc // PAGE & state[SLOT["tlb_mask"]])
-        return self.memory.code.view[state[at + 1] + CODE_FRAME] if state[at] == pc & -PAGE else -1
-
     def _union(self, hart: HartPart) -> Job | None:
         """One region in place of a frame's. Only where the hart is found running in a lull: it takes as long as they did."""
-        frame = self._running(hart)
+        frame = frame_at(self.memory, hart.state, hart.state[SLOT["pc"]])
         code = self._frames.get(frame)
         if not self._lull.now or code is None or not self._is_apart(code):
             return None

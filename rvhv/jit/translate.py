@@ -25,6 +25,7 @@ from rvhv.core.ops import Assist
 from rvhv.core.registry import ISA
 from rvhv.cpu.state import (
     CODE_ENTRIES,
+    CODE_HITS,
     DATA_WORDS,
     FETCH_WORDS,
     LEAST_ENTRY,
@@ -37,6 +38,7 @@ from rvhv.cpu.state import (
     TLB_R,
     TLB_W,
     TLB_W_BESIDE,
+    Leaving,
 )
 from rvhv.errors import InternalError
 from rvhv.isa.effects import UseFloat
@@ -58,6 +60,7 @@ MISSED_STORE = ir.FunctionType(PTR, [PTR, PTR, I64, I64, I64])
 LIKELY, UNLIKELY = [4000, 1], [1, 4000]
 FS = 3 << 13
 PAGE_BITS = 12
+WHY_SHIFT = 32  # above the steps behind
 DOUBLE = ir.DoubleType()
 NULL = ir.Constant(PTR, None)
 
@@ -120,8 +123,11 @@ class Translator:
         self._switch(self.builder.load(self.next_pc, typ=I64), self.region.entries)
         self.builder = Builder(self.function, self.leave)
         place, left = self._leave_phis
-        self.store_slot("pc", self.builder.add(self.page, self.builder.and_(place, self.const(PAGE - 1))))
-        self.builder.ret(self.builder.add(left, self.builder.lshr(place, self.const(PAGE_BITS))))
+        b = self.builder
+        self.store_slot("pc", b.add(self.page, b.and_(place, self.const(PAGE - 1))))
+        self.store_slot("leaving", b.lshr(place, self.const(WHY_SHIFT)))
+        behind = b.and_(b.lshr(place, self.const(PAGE_BITS)), self.const((1 << WHY_SHIFT - PAGE_BITS) - 1))
+        b.ret(b.add(left, behind))
         return self.function
 
     def _enter(self, at: int) -> Any:
@@ -162,7 +168,7 @@ class Translator:
         left = b.load(self.left_var, typ=I64)
         if block.head:
             enough = self.function.append_basic_block()
-            self._leaving(at, left, 0)
+            self._leaving(Leaving.BUDGET, at, left, 0)
             b.cbranch(b.icmp_unsigned(">=", left, self.const(block.need)), enough, self.leave).set_weights(LIKELY)
             b.position_at_end(enough)
         self.left = b.sub(left, self.const(count))
@@ -179,7 +185,7 @@ class Translator:
             case Kind.NOTHING:
                 pass
             case Kind.LEAVE:
-                self._leaving(step.offset, self.left, 0)
+                self._leaving(Leaving.INSTRUCTION, step.offset, self.left, 0)
                 self.builder.branch(self.leave)
             case Kind.ASSIST:
                 self.assist_row()
@@ -191,16 +197,17 @@ class Translator:
             case _:
                 RowBuilder(self.builder, self).emit(step.insn)
 
-    def _leaving(self, offset: int, left: ir.Value, behind: int) -> None:
+    def _leaving(self, why: Leaving, offset: int, left: ir.Value, behind: int) -> None:
         """The current block is about to branch to the one that leaves: the interpreter goes on at `offset`, with so many steps
         left and those behind it."""
-        for phi, value in zip(self._leave_phis, (self.const(behind << PAGE_BITS | offset), left), strict=True):
+        place = self.const(why << WHY_SHIFT | behind << PAGE_BITS | offset)
+        for phi, value in zip(self._leave_phis, (place, left), strict=True):
             phi.add_incoming(value, self.builder.block)
 
     def require(self, condition: ir.Value, weights: list[int] = LIKELY) -> None:
         """Go on if it holds, else leave."""
         fine = self.function.append_basic_block()
-        self._leaving(self.step.offset, self.left, self.behind)
+        self._leaving(Leaving.REFUSED, self.step.offset, self.left, self.behind)
         self.builder.cbranch(condition, fine, self.leave).set_weights(weights)
         self.builder.position_at_end(fine)
 
@@ -241,18 +248,24 @@ class Translator:
         words = b.add(b.mul(index, const(FETCH_WORDS)), const((self.tlb_mask + 1) * DATA_WORDS))
         fetch = b.gep(self.tlb, [words], source_etype=I64)
         page = b.load(fetch, typ=I64)
+        why = Builder(self.function, out).phi(I64)
+        why.add_incoming(const(Leaving.PAGE), b.block)
         b.cbranch(b.icmp_unsigned("==", page, b.and_(pc, const(-PAGE))), found, out).set_weights(LIKELY)
         b.position_at_end(found)
         base = b.load(b.gep(fetch, [const(1)], source_etype=I64), typ=I64)
         code = b.inttoptr(self.load_slot("code_address"), PTR)
         at = b.add(b.add(base, const(CODE_ENTRIES)), b.lshr(b.and_(pc, const(PAGE - 1)), const(1)))
         entry = b.load(b.gep(code, [at], source_etype=I64), typ=I64)
+        why.add_incoming(const(Leaving.UNTRANSLATED), b.block)
         b.cbranch(b.icmp_unsigned(">=", entry, const(LEAST_ENTRY)), enter, out).set_weights(LIKELY)
         b.position_at_end(enter)
+        hits = b.gep(code, [b.add(at, const(CODE_HITS - CODE_ENTRIES))], source_etype=I64)
+        b.store(b.add(b.load(hits, typ=I64), const(1)), hits)
         arguments = [self.state, self.linear, self.tlb, pc, left]
         b.ret(b.call(b.inttoptr(entry, PTR), FUNCTION, arguments, CONVENTION, "musttail"))
         b.position_at_end(out)
-        b.store(pc, self._slot("pc", b))
+        self.store_slot("pc", pc)
+        self.store_slot("leaving", why)
         b.ret(left)
 
     # -- the state

@@ -21,7 +21,8 @@ HOSTS = set(
     stops_physical stops_low stops_high exec_epoch stopped stop_entry stop_kind stop_address stop_pc stop_steps tlb_mask tlb_data
     tlb_fetch linear linear_next linear_misses second serial last_serial bank_clock shared generation trace_base trace_head
     context_address state_address ram_address assist sample next_sample sampled_steps wanted code_address region_entries
-    region_steps attention log_head log_end calls call_harts call_cost""".split()
+    region_steps leaving left_budget left_page left_untranslated left_instruction left_refused
+    attention log_head log_end calls call_harts call_cost""".split()
 )
 
 
