@@ -12,7 +12,6 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
 
 from rvhv.cpu.state import SLOT
 from rvhv.jit.form import PAGE, Block, Region, Step
@@ -71,13 +70,6 @@ class Located(Translator):
     def _step(self, step: Step) -> None:
         self._from_here(of_instruction(self._at, step.offset))
         super()._step(step)
-
-    def _enter(self, at: int) -> Any:
-        line = self._line
-        self._from_here(AROUND)
-        block = super()._enter(at)
-        self._from_here(line)
-        return block
 
 
 def translate_located(region: Region, tlb_bits: int, *, host_fma: bool = False) -> str:
@@ -154,8 +146,8 @@ def ir_lines(module: str) -> list[Line]:
                 continue  # it stands on several lines
             location = _DEBUG.search(text)
             text = _NOISE.sub("", _DEBUG.sub("", text))
-            slot = _STATE.search(text)
-            reader.add(made_for[location[1]] if location else NOWHERE, f"{text}  ; {SLOTS[int(slot[1])]}" if slot else text)
+            slot = SLOTS.get(int(match[1])) if (match := _STATE.search(text)) else None
+            reader.add(made_for[location[1]] if location else NOWHERE, f"{text}  ; {slot}" if slot else text)
             text = ""
     return reader.settled()
 
