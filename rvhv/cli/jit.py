@@ -113,7 +113,8 @@ def _applies(hosts: bool, boots: bool) -> None:
 @color_option
 @traceback_option
 def show(image: str, where: str, ir: bool, host: bool, as_json: bool, no_color: bool) -> int:
-    """What becomes of the code at a symbol or address: block by block the guest's instructions, LLVM assembly and the host's.
+    """What becomes of the code at a symbol or address: each of the guest's instructions beside the LLVM assembly and the host's
+    instructions that were made for it, or above them where the terminal is narrow.
 
     IMAGE is an ELF or a built-in program. The region is the one that is made when this place alone is hot; a run may make
     larger ones. A decimal ADDRESS is one too.

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from rvhv.cli.main import INTERRUPTED
 from rvhv.core.memory import PAGE
 from rvhv.cpu.state import Leaving
-from rvhv.jit.counts import CodePage, LeftCount, RegionCount
+from rvhv.jit.counts import CodePage, LeftAt
+from rvhv.jit.job import Result
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -55,23 +56,29 @@ class Places:
         return Place(self._profile.names[owner] if self._hosts else "", address, self._profile.symbols(owner).place(address))
 
 
-def _regions(report: Report) -> list[tuple[float, RegionCount]]:
-    """Regions with their share of the samples: those that have most, then those that were entered most often. What several were
-    made of counts for the one that was entered most often."""
+@dataclass(frozen=True, slots=True)
+class Hot:
+    """A region: the part of the samples that was in what it was made of, and how often it was entered."""
+
+    share: float
+    entered: int
+    page: CodePage
+    region: Result
+
+
+def _regions(report: Report) -> list[Hot]:
+    """Those with most samples, then those that were entered most often. What several were made of counts for the one that was
+    entered most often."""
     sampled: dict[int, Counter[int]] = {}
     for sample in report.profile.samples:
         sampled.setdefault(sample.frame, Counter())[sample.pc % PAGE] += 1
     whole = len(report.profile.samples) or 1
     found = []
-    for one in sorted(report.totals.region_counts, key=lambda one: -one.entered):
-        offsets = sampled.get(one.page.frame, Counter())
-        covered = [at for at in offsets if any(start <= at < start + len(data) for start, data in one.region.ranges)]
-        found.append((sum(offsets.pop(at) for at in covered) / whole, one))
-    return sorted(found, key=lambda one: -one[0])[:TOP]
-
-
-def _left(report: Report) -> list[LeftCount]:
-    return sorted(report.totals.left_counts, key=lambda one: -one.times)[:TOP]
+    for (page, region), times in report.totals.entered.most_common():
+        offsets = sampled.get(page.frame, Counter())
+        covered = [at for at in offsets if any(start <= at < start + len(data) for start, data in region.ranges)]
+        found.append(Hot(sum(offsets.pop(at) for at in covered) / whole, times, page, region))
+    return sorted(found, key=lambda one: -one.share)[:TOP]
 
 
 @cache
@@ -82,8 +89,8 @@ def _disassembler() -> Any:
     return Disassembler(ISA)
 
 
-def _instruction(left: LeftCount, address: int) -> str:
-    return str(_disassembler().disassemble(int.from_bytes(left.data, "little"), address))
+def _instruction(at: LeftAt, address: int) -> str:
+    return str(_disassembler().disassemble(int.from_bytes(at.data, "little"), address))
 
 
 def show_report(report: Report, *, as_json: bool, no_color: bool) -> int:
@@ -98,15 +105,15 @@ def show_report(report: Report, *, as_json: bool, no_color: bool) -> int:
 def _document(report: Report) -> dict[str, Any]:
     totals, places = report.totals, Places(report)
     regions, left = [], []
-    for part, one in _regions(report):
+    for one in _regions(report):
         place = places.of(one.page, one.region.entries[0])
-        counted = {"share": round(part, 6), "entered": one.entered}
+        counted = {"share": round(one.share, 6), "entered": one.entered}
         made = {"instructions": one.region.instructions, "bytes": len(one.region.code)}
         regions.append({"vm": place.vm, "address": place.address, "place": place.text} | counted | made)
-    for at in _left(report):
+    for at, times in report.totals.left_at.most_common(TOP):
         place = places.of(at.page, at.offset)
         where = {"vm": place.vm, "address": place.address, "place": place.text}
-        left.append(where | {"times": at.times, "instruction": _instruction(at, place.address)})
+        left.append(where | {"times": times, "instruction": _instruction(at, place.address)})
     return totals.counts() | {
         "region_share": round(totals.region_share, 6),
         "steps_an_entry": round(totals.steps_an_entry, 3),
@@ -135,7 +142,7 @@ def _show_tables(report: Report, *, no_color: bool) -> None:
     tables = [_totals_table(report)]
     if report.profile.samples:
         tables.append(top_table(report.profile, translated=True))
-    if report.totals.region_counts:
+    if report.totals.entered:
         tables.append(_regions_table(report, places))
     if report.totals.region_entries:
         tables += [_why_table(report), _left_table(report, places)]
@@ -185,10 +192,10 @@ def _regions_table(report: Report, places: Places) -> Table:
     if report.hosts:
         table.add_column("VM", overflow="fold")
     table.add_column("region, by its first entry", overflow="fold")
-    for part, one in _regions(report):
+    for one in _regions(report):
         place = places.of(one.page, one.region.entries[0])
         names = [printable(place.vm)] if report.hosts else []
-        numbers = [share(part), f"{one.entered:,}", f"{one.region.instructions:,}", f"{len(one.region.code):,}"]
+        numbers = [share(one.share), f"{one.entered:,}", f"{one.region.instructions:,}", f"{len(one.region.code):,}"]
         table.add_row(*map(Text, (*numbers, *names, printable(place.text))))
     return table
 
@@ -217,8 +224,8 @@ def _left_table(report: Report, places: Places) -> Table:
         table.add_column("VM", overflow="fold")
     table.add_column("instruction", overflow="fold")
     table.add_column("where the interpreter went on", overflow="fold")
-    for one in _left(report):
-        place = places.of(one.page, one.offset)
+    for at, times in report.totals.left_at.most_common(TOP):
+        place = places.of(at.page, at.offset)
         names = [printable(place.vm)] if report.hosts else []
-        table.add_row(*map(Text, (f"{one.times:,}", *names, _instruction(one, place.address), printable(place.text))))
+        table.add_row(*map(Text, (f"{times:,}", *names, _instruction(at, place.address), printable(place.text))))
     return table

@@ -1,46 +1,63 @@
-"""`rvhv jit show`: a region, block by block: guest code, LLVM assembly and host code."""
+"""`rvhv jit show`: a region: each instruction of the guest beside the LLVM assembly and the host code made for it."""
 
 from __future__ import annotations
 
 import json
-import re
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
+from rvhv.cli.columns import Column, Row, Spans, Table, fold
 from rvhv.cli.plain import printable
+from rvhv.cli.terminal import can_show, terminal_columns, wants_color
 from rvhv.core.registry import ISA
 from rvhv.errors import ConfigError
 from rvhv.hart import TLB_BITS
 from rvhv.isa.render.disasm import Disassembler
+from rvhv.jit import located
 from rvhv.jit.compile import Compiler, host_has_fma
 from rvhv.jit.form import PAGE, Block, Kind, Region, form
-from rvhv.jit.translate import name_of, translate
+from rvhv.jit.located import AROUND, REGION, WITHIN
 from rvhv.machine.image import Image, load_image
 from rvhv.machine.symbols import Symbols
 
 OFFSET = PAGE - 1
 LONGEST_HINT = 2000  # symbols at most among which a mistyped one is looked for
-REST = "rest"  # what no block of the guest's is alone in: entering, dispatch, leaving
-_DEFINED = re.compile(r"define internal .*@(\w+)\(", re.MULTILINE)
-_LABEL = re.compile(r"([\w.]+):")
-_TARGET = re.compile(r"label %([\w.]+)")
-_BLOCK = re.compile(r"^(?:([\w.$]+):|[#;/]+ %bb\.\d+:)\s*(?:[#;/]+ %([\w.]+))?")
-_COMMENT = re.compile(r"(^|\s+)(#|//|;) .*$")  # of x86 and arm64; an immediate of arm64 is #1
+PIPE_COLUMNS, MOST_COLUMNS = 160, 1000  # of the output: in a file or a pipe, on a terminal at most
 NOTES = {Kind.ASSIST: "by the machine, without leaving", Kind.LEAVE: "leaves: the interpreter does it", Kind.NOTHING: "nothing"}
+GUEST = Column("guest", 38, 46, {"fg": "green"})
+IR, HOST = Column("LLVM", 36, 80, {"fg": "yellow"}), Column("host", 28, 46)
+OWN = "counts its steps"  # what a block does for itself
+LEGEND = (f"{WITHIN}           of no instruction alone; shown where it stands", "label: ...  goes on in that block")
 
 
 @dataclass
-class Shown:
-    """A block: `guest` is (address, word, text, note); the others are lines. Of REST, only these."""
+class Part:
+    """What was made for something: lines of LLVM assembly and of host code."""
 
-    name: str
-    notes: list[str] = field(default_factory=list)
-    guest: list[tuple[int, str, str, str]] = field(default_factory=list)
+    owner: tuple[str, int]  # of the lines: a function, and a line of its locations
     ir: list[str] = field(default_factory=list)
     host: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Instruction(Part):
+    """One of the guest's."""
+
+    pc: int = 0
+    word: str = ""
+    text: str = ""
+    note: str = ""
+
+
+@dataclass
+class Shown(Part):
+    """A block of the guest's, with what it does for itself; or, with no instructions, what is around them."""
+
+    name: str = ""
+    notes: list[str] = field(default_factory=list)
+    guest: list[Instruction] = field(default_factory=list)
 
 
 def address_of(image: Image, where: str) -> int:
@@ -74,27 +91,29 @@ def page_of(image: Image, address: int) -> bytes:
 
 
 def shown_blocks(image: Image, address: int, *, ir: bool, host: bool) -> tuple[Region, list[Shown]]:
-    """The region from `address` and its blocks, REST at the end. Raises ConfigError where there is none."""
+    """The region from `address`: its blocks, what is around them, its own functions. Raises ConfigError where there is none."""
     page = page_of(image, address)
     region = form(page, (address & OFFSET,))
     symbols = Symbols(image.symbols)
     if region is None:
         raise ConfigError(f"{symbols.place(address)}: the interpreter does what is there; no region can be entered")
     start = address & ~OFFSET
-    blocks = {name_of(at): _guest(region, at, block, start, symbols, page) for at, block in sorted(region.blocks.items())}
-    blocks[REST] = Shown("entering, dispatch and leaving")
+    blocks = [_guest(region, at, block, start, symbols, page) for at, block in sorted(region.blocks.items())]
     if ir or host:
-        assembly = translate(region, TLB_BITS, host_fma=host_has_fma())
+        assembly = located.translate_located(region, TLB_BITS, host_fma=host_has_fma())
         compiler = Compiler()
         module = str(compiler.optimised(assembly))
-        parts, own = ir_blocks(module), _DEFINED.findall(module)
-        blocks |= {name: Shown(f"{name}, which is called where it must be") for name in own}
-        owners = owners_of(parts, own)
-        for label, lines in parts.items() if ir else ():
-            blocks[owners[label]].ir += [f"{label}:", *(f"  {line}" for line in lines)]
-        for label, line in host_lines(compiler.assembly(assembly), own) if host else ():
-            blocks[owners.get(label, REST)].host.append(line)
-    return region, list(blocks.values())
+        functions = located.functions_of(module)
+        blocks.append(Shown((REGION, AROUND), name="entering, dispatch and leaving"))
+        own = [name for name in functions if name != REGION]
+        blocks += [Shown((name, AROUND), name=f"{name}, which is called where it must be") for name in own]
+        parts = [part for block in blocks for part in (block, *block.guest)]
+        owners = [part.owner for part in parts]
+        of_ir = located.by_owner(located.ir_lines(module), owners) if ir else {}
+        of_host = located.by_owner(located.host_lines(compiler.assembly(assembly), functions), owners) if host else {}
+        for part in parts:
+            part.ir, part.host = of_ir.get(part.owner, []), of_host.get(part.owner, [])
+    return region, blocks
 
 
 def _guest(region: Region, at: int, block: Block, start: int, symbols: Symbols, page: bytes) -> Shown:
@@ -105,7 +124,7 @@ def _guest(region: Region, at: int, block: Block, start: int, symbols: Symbols, 
         notes.append("behind a call")
     if block.head:
         notes.append(f"checks for {block.need} steps")
-    shown = Shown(symbols.place(start + at), notes)
+    shown = Shown((REGION, located.of_block(at)), name=symbols.place(start + at), notes=notes)
     disassembler = Disassembler(ISA)
     for step in block.steps:
         pc = start + step.offset
@@ -115,69 +134,13 @@ def _guest(region: Region, at: int, block: Block, start: int, symbols: Symbols, 
         if step.kind in (Kind.BRANCH, Kind.JUMP):
             inside = step.target in region.blocks
             note = f"to {symbols.place(start + step.target)}{'' if inside else ', out of the region'}"
-        shown.guest.append((pc, f"{word:0{2 * step.length}x}", text, note))
+        owner = REGION, located.of_instruction(at, step.offset)
+        shown.guest.append(Instruction(owner, pc=pc, word=f"{word:0{2 * step.length}x}", text=text, note=note))
     return shown
 
 
-def ir_blocks(module: str) -> dict[str, list[str]]:
-    """The lines of the functions, by label, as LLVM prints them."""
-    blocks: dict[str, list[str]] = {}
-    inside, current = False, ""
-    for line in module.splitlines():
-        if line.startswith("define"):
-            inside = True
-        elif line.startswith("}"):
-            inside = False
-        elif inside and (match := _LABEL.match(line)):
-            current = match[1]
-            blocks[current] = []
-        elif inside and line.strip():
-            blocks[current].append(line.strip())
-    return blocks
-
-
-def owners_of(blocks: dict[str, list[str]], own: Sequence[str] = ()) -> dict[str, str]:
-    """Label -> name of its guest block, of the region's `own` function, or REST: what can be reached from one
-    block only by way of parts that have no name of their own belongs to it."""
-    heads = {label: label.split(".")[0] for label in blocks}
-    owners = {label: head if head.startswith("at_") or head in own else REST for label, head in heads.items()}
-    parts = {label for label in blocks if label.startswith("b.")}
-    reached: dict[str, set[str]] = {label: set() for label in parts}
-    for label in blocks:
-        todo = [label] if label not in parts else []
-        seen = set[str]()
-        while todo:
-            for target in _TARGET.findall("\n".join(blocks[todo.pop()])):
-                if target in parts and target not in seen:
-                    seen.add(target)
-                    reached[target].add(owners[label])
-                    todo.append(target)
-    for label, found in reached.items():
-        owners[label] = found.pop() if len(found) == 1 else REST
-    return owners
-
-
-def host_lines(assembly: str, own: Sequence[str] = ()) -> list[tuple[str, str]]:
-    """(LLVM label or "", line) of the instructions and labels of `region` and its `own` functions."""
-    found: list[tuple[str, str]] = []
-    inside, label = False, ""
-    function = re.compile(rf"_?(region|{'|'.join(own)}):" if own else r"_?region:")
-    for line in assembly.splitlines():
-        if function.match(line):
-            inside = True
-        elif re.match(r"\.?L?\w*func_end", line):
-            inside = False
-        elif inside and (match := _BLOCK.match(line)):
-            label = match[2] or ""
-            if match[1]:
-                found.append((label, f"{match[1]}:"))
-        elif inside and (text := _COMMENT.sub("", line)).strip() and not text.strip().startswith("."):
-            found.append((label, f"  {' '.join(text.split())}"))
-    return found
-
-
 def show_region(path: str, where: str, *, ir: bool, host: bool, as_json: bool, no_color: bool) -> int:
-    """Print the region from a symbol or address of an image."""
+    """Print the region from a symbol or address of an image, with `ir`, `host` or both."""
     from rvhv.images import GUESTS, image_path
 
     image = load_image(image_path(path) if path in GUESTS else path)
@@ -188,42 +151,61 @@ def show_region(path: str, where: str, *, ir: bool, host: bool, as_json: bool, n
         return 0
     import click
 
-    from rvhv.cli.terminal import wants_color
-
     color = wants_color(sys.stdout, no_color)
-    lines = _lines(Symbols(image.symbols).place(address), region, blocks)
-    text = "".join(f"{click.style(printable(line), **style) if color and style else printable(line)}\n" for line, style in lines)
+    columns = terminal_columns(sys.stdout, piped=PIPE_COLUMNS, widest=MOST_COLUMNS)
+    bar = "│" if can_show(sys.stdout, "│") else "|"
+    lines = _lines(Symbols(image.symbols).place(address), region, blocks, [GUEST, *[IR] * ir, *[HOST] * host], columns, bar)
+    text = "".join(f"{_line(spans, color)}\n" for spans in lines)
     if sys.stdout.isatty():
-        click.echo_via_pager(text, color=color)
+        click.echo_via_pager(text, color=None if color else False)  # None: where the pager shows it, and less is told to
     else:
         click.echo(text, nl=False)
     return 0
 
 
-def _lines(place: str, region: Region, blocks: list[Shown]) -> list[tuple[str, dict[str, Any]]]:
-    """What is printed, with styles for `click.style`."""
+def _line(spans: Spans, color: bool) -> str:
+    import click
+
+    if not color:
+        return "".join(text for text, _ in spans).rstrip()
+    return "".join(click.style(text, **style) if style and text.strip() else text for text, style in spans)
+
+
+def _rows(columns: list[Column], block: Shown) -> list[Row]:
+    found: list[tuple[list[str], Part]] = [([OWN] if block.guest else [], block)] if block.ir or block.host else []
+    for one in block.guest:
+        note = [f"  # {one.note}"] if one.note else []
+        found.append(([printable(line) for line in (f"{one.pc:8x} {one.word:<8} {one.text}", *note)], one))
+    return [[{GUEST: left, IR: part.ir, HOST: part.host}[column] for column in columns] for left, part in found]
+
+
+def _lines(place: str, region: Region, blocks: list[Shown], columns: list[Column], room: int, bar: str) -> list[Spans]:
+    """What is printed, of so many columns of text."""
     count = len(region.blocks)
-    lines: list[tuple[str, dict[str, Any]]] = [
-        (f"region from {place}: {region.instructions} instructions in {count} block{'s' * (count != 1)}", {"bold": True})
-    ]
-    for block in blocks:
-        if not (block.guest or block.ir or block.host):
-            continue
-        notes = f"  [{', '.join(block.notes)}]" if block.notes else ""
-        lines += [("", {}), (f"{block.name}{notes}", {"bold": True, "fg": "cyan"})]
-        for pc, word, text, note in block.guest:
-            comment = f"  # {note}" if note else ""
-            lines.append((f"  {pc:8x}  {word:<8}  {text:<28}{comment}".rstrip(), {"fg": "green"}))
-        for title, part, style in (("LLVM", block.ir, {"fg": "yellow"}), ("host", block.host, {})):
-            if part:
-                lines += [(f"  -- {title}", {"dim": True}), *((f"     {line}", style) for line in part)]
+    first = f"region from {place}: {region.instructions} instructions in {count} block{'s' * (count != 1)}"
+    shown = [(block, _rows(columns, block)) for block in blocks]
+    table = Table(columns, [row for _, rows in shown for row in rows], room, bar)
+    lines: list[Spans] = [[(text, {"bold": True})] for text in fold(printable(first), table.room)]
+    if any(line.startswith(WITHIN) for block in blocks for part in (block, *block.guest) for line in part.ir + part.host):
+        lines += [[(f"  {text}", {"dim": True})] for text in LEGEND]
+    lines += table.heading()
+    for block, rows in shown:
+        if rows:
+            notes = f"  [{', '.join(block.notes)}]" if block.notes else ""
+            heading = fold(printable(f"{block.name}{notes}"), table.room)
+            lines += [[], *([(text, {"bold": True, "fg": "cyan"})] for text in heading)]
+            lines += [line for row in rows for line in table.lines(row)]
     return lines
 
 
 def _document(address: int, region: Region, blocks: list[Shown], ir: bool, host: bool) -> dict[str, Any]:
+    """For machines. `ir` and `host` of a block are those of no instruction in it."""
+
+    def code(part: Part) -> dict[str, Any]:
+        return ({"ir": part.ir} if ir else {}) | ({"host": part.host} if host else {})
+
     shown = []
     for block in blocks:
-        one: dict[str, Any] = {"name": block.name, "notes": block.notes}
-        one["guest"] = [{"pc": pc, "word": word, "text": text, "note": note} for pc, word, text, note in block.guest]
-        shown.append(one | ({"ir": block.ir} if ir else {}) | ({"host": block.host} if host else {}))
+        guest = [{"pc": one.pc, "word": one.word, "text": one.text, "note": one.note} | code(one) for one in block.guest]
+        shown.append({"name": block.name, "notes": block.notes, "guest": guest} | code(block))
     return {"address": address, "instructions": region.instructions, "blocks": shown}

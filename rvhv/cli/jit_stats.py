@@ -19,8 +19,9 @@ from rvhv.cpu.state import SLOT, Leaving
 from rvhv.errors import ConfigError
 from rvhv.hart import Hart
 from rvhv.jit.cache import ObjectCache
-from rvhv.jit.counts import LeftCount, RegionCount, left_counts, region_counts
+from rvhv.jit.counts import CodePage, LeftAt, entered, left_at
 from rvhv.jit.engine import Engine
+from rvhv.jit.job import Result
 
 STEPS, REGION_STEPS, REGION_ENTRIES, LEFT = (SLOT[n] for n in ("steps", "region_steps", "region_entries", "left_budget"))
 
@@ -43,8 +44,8 @@ class Totals:
     region_steps: int = 0
     region_entries: int = 0
     left: Counter[Leaving] = field(default_factory=Counter)
-    region_counts: list[RegionCount] = field(default_factory=list)
-    left_counts: list[LeftCount] = field(default_factory=list)
+    entered: Counter[tuple[CodePage, Result]] = field(default_factory=Counter)
+    left_at: Counter[LeftAt] = field(default_factory=Counter)
     base: int = 0
 
     def add(self, memory: Memory, harts: Iterable[Hart]) -> None:
@@ -56,7 +57,13 @@ class Totals:
             self.region_steps += hart.state[REGION_STEPS]
             self.region_entries += hart.state[REGION_ENTRIES]
             self.left.update({why: hart.state[LEFT + why] for why in Leaving})
-        self.region_counts, self.left_counts, self.base = region_counts(memory), left_counts(memory), memory.base
+        self.collect(memory)
+
+    def collect(self, memory: Memory) -> None:
+        """What is counted by place, and lost when the memory is given up. To be called once before that."""
+        self.base = memory.base
+        self.entered.update(entered(memory))
+        self.left_at.update(left_at(memory))
 
     def counts(self) -> dict[str, Any]:
         """What can be added up."""
@@ -136,6 +143,7 @@ def of_guests(guests: Sequence[str], memory: int | None, max_steps: int | None, 
     with Hypervisor(len(guests) * size + OVERHEAD, tier=tier) as hv:
         vms = [hv.create(name, image, memory=size) for name, image in zip(vm_names(guests), images, strict=True)]
         profile = profile_of_vms(hv, vms)
+        hv.on_stop = lambda vm: totals.collect(hv.memory)  # its frames are given back then, and all that was made of code
         with Interrupt(hv.interrupt) as interrupt:
             left = max_steps
             while not hv.finished and not interrupt.asked and left != 0:

@@ -111,6 +111,7 @@ class Hypervisor:
         self.on_idle: Callable[[], bool] | None = None  # all wait for a device: True when it fed one
         # sees each exit when it was handled, for a VM that stopped at it too; `interrupt` there ends the run there
         self.on_exit: Callable[[VmExit], None] | None = None
+        self.on_stop: Callable[[VM], None] | None = None  # sees each VM that is about to stop, when its memory is still there
         self.on_feed: Callable[[VM, bytes], None] | None = None  # takes what is typed, and calls VM.typed when it is time
         self.run_until: float | None = None  # the host's time.perf_counter() at which `run` returns, at an exact point
         self.interrupted = False  # when `run` returned because `interrupt` was called, or something raised
@@ -532,6 +533,8 @@ class Hypervisor:
         if vm is self._current:
             self._take_off(vm)
             vm.vcpu.gives_way = True  # should a handler have stopped it
+        if self.on_stop is not None:
+            self.on_stop(vm)
         vm.finish(cause)
         self.hart.fence(Fence.HFENCE_GVMA, space=vm.number)  # the frames of its tables are free now
         self.hart.flush()

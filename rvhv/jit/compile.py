@@ -35,7 +35,8 @@ class Compiler:
         return bytes(self._machine.emit_object(self.optimised(assembly)))
 
     def assembly(self, assembly: str) -> str:
-        """The host's instructions, for people."""
+        """The host's instructions, for people; with `.loc` where the LLVM assembly has locations."""
+        llvm.set_option("", "-use-unknown-locations=Enable")  # line 0 for what has none, instead of the line before it
         self._machine.set_asm_verbosity(True)  # it says which block of the LLVM assembly a label is
         return str(self._machine.emit_assembly(self.optimised(assembly)))
 

@@ -33,47 +33,36 @@ class CodePage:
 
 
 @dataclass(frozen=True, slots=True)
-class RegionCount:
-    """A region that is installed. `entered`: how often regions were at its entries, by the interpreter and by other regions."""
-
-    page: CodePage
-    entered: int
-    region: Result
-
-
-@dataclass(frozen=True, slots=True)
-class LeftCount:
-    """How often the interpreter went on at an offset of a page when a region was left."""
+class LeftAt:
+    """Where the interpreter went on when a region was left: an offset into a page, and 4 bytes of it, or 2 at the end."""
 
     page: CodePage
     offset: int
-    times: int
-    data: bytes  # what is there now: 4 bytes, or 2 at the end of the page
+    data: bytes
 
 
-def region_counts(memory: Memory) -> list[RegionCount]:
-    """Of every region that can be entered."""
+def entered(memory: Memory) -> dict[tuple[CodePage, Result], int]:
+    """How often regions were at the entries of each that is installed, by the interpreter and by other regions."""
     engine, code = memory.engine, memory.code.view
     if not isinstance(engine, Engine):
-        return []
-    found = []
-    for base, page in _counted(memory):
-        for region in engine.live(page.frame):
-            hits = sum(code[CODE_HITS + base + at // 2] for at in region.entries)
-            found.append(RegionCount(page, hits, region))
-    return found
+        return {}
+    return {
+        (page, region): sum(code[CODE_HITS + base + at // 2] for at in region.entries)
+        for base, page in _counted(memory)
+        for region in engine.live(page.frame)
+    }
 
 
-def left_counts(memory: Memory) -> list[LeftCount]:
-    """Of every place where a region was left."""
+def left_at(memory: Memory) -> dict[LeftAt, int]:
+    """How often the interpreter went on at each place when a region was left."""
     code = memory.code.view
-    found = []
+    found = {}
     for base, page in _counted(memory):
         start = CODE_LEFT + base
         for i, times in enumerate(code[start : start + HALFWORDS].tolist()):
             if times:
                 spa = memory.base + page.frame * PAGE + 2 * i
-                found.append(LeftCount(page, 2 * i, times, memory.read(spa, min(4, PAGE - 2 * i))))
+                found[LeftAt(page, 2 * i, memory.read(spa, min(4, PAGE - 2 * i)))] = times
     return found
 
 

@@ -105,6 +105,7 @@ class Function:
         self._declared: dict[str, str] = {} if of is None else of._declared
         self._weights: dict[tuple[int, ...], int] = {} if of is None else of._weights
         self._own: list[Function] = []
+        self._made_for: dict[Block, list[int]] = {}  # lines of the source for a block's lines, where that is noted
         self._is_own, self._prefix = of is not None, "b" if of is None else name
         if of is not None:
             of._own.append(self)
@@ -119,6 +120,13 @@ class Function:
         """The number of the metadata that says so."""
         return self._weights.setdefault(weights, len(self._weights))
 
+    def locate(self, line: int) -> None:
+        """What was written since the last call was made for a line of the source, 1 and up: debug information will say so. There
+        is none without a call; else one has to be the last thing done to the function."""
+        for block in self._blocks:
+            noted = self._made_for.setdefault(block, [])
+            noted += [line] * (len(block.lines) - len(noted))
+
     def declare(self, name: str, result: ir.Type, arguments: Iterable[ir.Type]) -> None:
         self._declared[name] = f"declare {type_name(result)} @{name}({', '.join(map(type_name, arguments))})"
 
@@ -126,11 +134,28 @@ class Function:
         arguments = ", ".join(f"{type_name(a.type)} {a.name}" for a in self.args)
         linkage, attributes = ("internal", "noinline cold") if self._is_own else ("", "")
         result = type_name(self.type.return_type)
-        lines = [f"define {linkage} {self.convention} {result} @{self.name}({arguments}) {attributes} {{"]
+        scope = f"!dbg !{len(self._weights)} " if self._made_for else ""
+        lines = [f"define {linkage} {self.convention} {result} @{self.name}({arguments}) {attributes} {scope}{{"]
         for block in self._blocks:
             lines.append(f"{block.name}:")
-            lines += block.lines
+            lines += self._located(block) if self._made_for else block.lines
         return [*lines, "}"]
+
+    def _located(self, block: Block) -> Iterable[str]:
+        for line, source in zip(block.lines, self._made_for[block], strict=True):
+            yield f"{line}, !dbg !DILocation(line: {source}, scope: !{len(self._weights)})"
+
+    def _debug_information(self) -> list[str]:
+        """The metadata, numbered behind the weights."""
+        scope, unit, file, version = (len(self._weights) + i for i in range(4))
+        return [
+            f'!{scope} = distinct !DISubprogram(name: "{self.name}", file: !{file}, unit: !{unit}, spFlags: DISPFlagDefinition)',
+            f"!{unit} = distinct !DICompileUnit(language: DW_LANG_C, file: !{file}, emissionKind: LineTablesOnly)",
+            f'!{file} = !DIFile(filename: "page", directory: "")',
+            f'!{version} = !{{i32 2, !"Debug Info Version", i32 3}}',
+            f"!llvm.dbg.cu = !{{!{unit}}}",
+            f"!llvm.module.flags = !{{!{version}}}",
+        ]
 
     def __str__(self) -> str:
         lines = [*self._declared.values(), *self._defined()]
@@ -138,7 +163,7 @@ class Function:
             lines += function._defined()
         for weights, number in self._weights.items():
             lines.append(f'!{number} = !{{!"branch_weights", {", ".join(f"i32 {w}" for w in weights)}}}')
-        return "\n".join(lines)
+        return "\n".join([*lines, *self._debug_information()] if self._made_for else lines)
 
 
 def _binary(op: str) -> Any:

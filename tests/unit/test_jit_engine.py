@@ -21,7 +21,7 @@ import pytest
 
 from rvhv.core.memory import PAGE, Memory
 from rvhv.core.registry import ISA
-from rvhv.cpu.state import CODE_ENTRIES, LEAST_ENTRY, SLOT
+from rvhv.cpu.state import CODE_ENTRIES, HEAT_NEVER, LEAST_ENTRY, SLOT
 from rvhv.hart import Hart
 from rvhv.isa.render.asm import Assembler
 from rvhv.jit import cache, engine, worker
@@ -202,28 +202,29 @@ def test_what_was_refused_is_translated_later(monkeypatch: pytest.MonkeyPatch) -
     engine_of(hart).close()
 
 
+class Busy:
+    """In place of a worker: has an answer, that there is nothing to translate, when `answers` says so."""
+
+    dead = False
+
+    def __init__(self, ready: object) -> None:
+        self.asked: list[Job] = []
+        self.answers = 0
+
+    def send(self, job: Job) -> None:
+        self.asked.append(job)
+
+    def take(self) -> Result | None:
+        self.answers, answer = 0, self.answers
+        return Result(self.asked[-1].number, self.asked[-1].frame, b"") if answer else None
+
+    def close(self) -> None: ...
+
+
 @pytest.mark.usefixtures("eager", "own_cache")
 def test_what_runs_now_is_translated_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages that were hot for a moment, as those of a kernel that boots, do not make the one that is hot now wait."""
     pages = 6
-    asked: list[Job] = []
-
-    class Busy:
-        """Has an answer when `answers` says so."""
-
-        dead, answers = False, 0
-
-        def __init__(self, ready: object) -> None: ...
-
-        def send(self, job: Job) -> None:
-            asked.append(job)
-
-        def take(self) -> Result | None:
-            Busy.answers, answer = 0, Busy.answers
-            return Result(asked[-1].number, asked[-1].frame, b"") if answer else None
-
-        def close(self) -> None: ...
-
     monkeypatch.setattr(worker, "Worker", Busy)
     loop = "li x5, 500000\n{0}: addi x5, x5, -1\nbnez x5, {0}\nj page{1}\n.balign 4096\npage{1}:\n"
     code = "".join(loop.format(f"loop{n}", n + 1) for n in range(pages))
@@ -231,12 +232,78 @@ def test_what_runs_now_is_translated_first(monkeypatch: pytest.MonkeyPatch) -> N
     while hart.state[SLOT["pc"]] < BASE + pages * PAGE:
         hart.run(STEPS)
     hart.run(3 * STEPS)
-    assert [job.frame for job in asked] == [0]
+    busy: Busy = engine_of(hart)._worker
+    assert [job.frame for job in busy.asked] == [0]
     for _ in range(pages):
-        Busy.answers = 1
+        busy.answers = 1
         hart.state[SLOT["attention"]] = 1
         hart.run(STEPS)
-    assert [job.frame for job in asked] == [0, *range(pages, 0, -1)]
+    assert [job.frame for job in busy.asked] == [0, *range(pages, 0, -1)]
+
+
+@pytest.mark.usefixtures("eager", "own_cache")
+def test_what_stays_hot_is_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frame 1, which the region of frame 2 is left for again and again, was found hot before frame 3 was."""
+    monkeypatch.setattr(worker, "Worker", Busy)
+    source = """
+            li x5, 500000
+        first: addi x5, x5, -1
+            bnez x5, first
+            li x5, 1000
+            j caller
+            .balign 4096
+        callee: addi x6, x6, 1
+            ret
+            .balign 4096
+        caller: jal callee
+            addi x5, x5, -1
+            bnez x5, caller
+            j last
+            .balign 4096
+        last: li x5, 500000
+        loop: addi x5, x5, -1
+            bnez x5, loop
+            li x5, -1
+            j caller
+    """
+    hart = make_hart("auto", ASM.program(source, BASE))
+    made = engine_of(hart)
+    made.translate(hart, BASE + 2 * PAGE, [0])
+    while hart.state[SLOT["x6"]] < 1_001:
+        hart.run(10_000)
+    assert list(made._wanted)[-1] == 3
+    requests = made.statistics.requests
+    while hart.state[SLOT["x6"]] < 20_000:
+        hart.run(10_000)
+    hart.state[SLOT["attention"]] = 1
+    hart.run(1)
+    assert list(made._wanted)[-1] == 1
+    assert made.statistics.requests - requests < 10, "asking once more is no request"
+
+
+@pytest.mark.usefixtures("eager", "own_cache")
+def test_what_cannot_be_translated_is_not_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until a store makes something else of it."""
+    monkeypatch.setattr(worker, "Worker", Busy)
+    hart = make_hart("auto")
+    made = engine_of(hart)
+    words = hart.memory.code.view[CODE_ENTRIES : CODE_ENTRIES + PAGE // 2]
+
+    def answered(rounds: int) -> int:
+        """How many jobs there were in all."""
+        for _ in range(rounds):
+            hart.run(STEPS)
+            if made._worker is not None:
+                made._worker.answers = 1
+                hart.state[SLOT["attention"]] = 1
+        return len(made._worker.asked)
+
+    asked = answered(30)
+    assert 1 <= asked <= 3, "each of the three instructions is asked for once at most"
+    assert HEAT_NEVER in words and answered(30) == asked
+    hart.memory.write(BASE, LOOP)
+    assert HEAT_NEVER not in words
+    assert answered(30) > asked
 
 
 @pytest.mark.usefixtures("eager", "own_cache")
