@@ -47,17 +47,17 @@ class Result:
     output: str = ""
 
 
-def run_test(image: Image, max_steps: int) -> Result:
-    """Run an ELF on one bare hart in M-mode until it tells how it ended, or for `max_steps` steps.
+def run_test(image: Image, max_steps: int, tier: str | None = None) -> Result:
+    """Run an ELF on one bare hart in M-mode until it tells how it ended, or for `max_steps` steps; `tier` as of a Machine.
 
     A test that cannot be run (no `tohost`, too large) has failed, with the reason.
     """
-    return _Test(image).result(max_steps)
+    return _Test(image, tier).result(max_steps)
 
 
 class _Test:
-    def __init__(self, image: Image) -> None:
-        self._image = image
+    def __init__(self, image: Image, tier: str | None) -> None:
+        self._image, self._tier = image, tier
         self._output = bytearray()
         self._code: int | None = None
 
@@ -95,7 +95,7 @@ class _Test:
     def _prepare(self) -> Machine:
         image = self._image
         check_fits(image, board.RAM_BASE, RAM_SIZE, "the machine")
-        machine = Machine(Memory(RAM_SIZE), on_output=self._print)
+        machine = Machine(Memory(RAM_SIZE), on_output=self._print, tier=self._tier)
         for segment in image.segments:
             machine.memory.write(segment.addr, segment.data)
         hart = machine.harts[0]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from rvhv.cli.group import color_option, json_option, traceback_option
+from rvhv.cli.group import color_option, json_option, tier_option, traceback_option
 from rvhv.cli.main import FAILED, INTERRUPTED
 from rvhv.cli.params import STEPS
 from rvhv.cli.riscv_report import Outcome, Report
@@ -42,6 +42,7 @@ In a folder, files that are no 64-bit RISC-V executables are counted and left al
 @click.option("--jobs", metavar="N", type=int, help="Processes that run tests.  [default: as many as there are CPUs]")
 @click.option("--show-output", is_flag=True, help="Show all that the tests print, of those that pass too.")
 @click.option("--junit", metavar="FILE", type=Path, help="Also write the results as JUnit's XML.")
+@tier_option
 @json_option
 @color_option
 @traceback_option
@@ -52,6 +53,7 @@ def command(
     jobs: int | None,
     show_output: bool,
     junit: Path | None,
+    tier: str | None,
     as_json: bool,
     no_color: bool,
 ) -> int:
@@ -60,9 +62,11 @@ def command(
     Prints a table by family and each failure with its test number. The exit code is 1 when one fails.
     """
     from rvhv.cli.progress import ensure_compiled
+    from rvhv.jit.engine import chosen_tier
 
     if jobs is not None and not 1 <= jobs <= MOST_JOBS:
         raise ConfigError(f"--jobs: tests run on 1 to {MOST_JOBS} processes, not {jobs}")
+    tier = chosen_tier(tier)
     tests, not_run = collect(paths, globs)
     if not tests:
         like = f" named like {' or '.join(globs)}" if globs else ""
@@ -72,7 +76,7 @@ def command(
         junit_file = stack.enter_context(junit.open("wb")) if junit is not None else None
         ensure_compiled(no_color=no_color)
         began = time.perf_counter()
-        outcomes, interrupted = _run_all(tests, timeout_steps, jobs, no_color)
+        outcomes, interrupted = _run_all(tests, timeout_steps, tier, jobs, no_color)
         report = Report(outcomes, not_run, len(tests), time.perf_counter() - began)
         if junit_file is not None:
             report.write_junit(junit_file)
@@ -123,13 +127,13 @@ def _files(folder: Path) -> list[Path]:
     return sorted(found)
 
 
-def run_file(path: Path, timeout_steps: int) -> Outcome:
+def run_file(path: Path, timeout_steps: int, tier: str) -> Outcome:
     from rvhv.boot.riscv_test import Result, run_test
     from rvhv.machine.image import load_image
 
     began = time.perf_counter()
     try:
-        result = run_test(load_image(path, path.name), timeout_steps)
+        result = run_test(load_image(path, path.name), timeout_steps, tier)
     except ImageError as error:  # it was a test a moment ago
         result = Result(False, str(error))
     return Outcome(path, result, time.perf_counter() - began)
@@ -142,7 +146,7 @@ def _crashed(path: Path, reason: str) -> Outcome:
 
 
 def _run_all(
-    tests: list[Path], timeout_steps: int, jobs: int | None, no_color: bool
+    tests: list[Path], timeout_steps: int, tier: str, jobs: int | None, no_color: bool
 ) -> tuple[list[Outcome], bool]:
     """Every outcome in the order of the tests, and whether Ctrl-C ended it early."""
     from rvhv.boot import riscv_test  # noqa: F401  (before processes are forked)
@@ -151,7 +155,7 @@ def _run_all(
 
     outcomes: dict[int, Outcome] = {}
     interrupted = False
-    work = partial(run_file, timeout_steps=timeout_steps)
+    work = partial(run_file, timeout_steps=timeout_steps, tier=tier)
     try:
         with Crew(work, tests, jobs or default_workers(len(tests)), _crashed) as crew, LateBar(no_color) as bar:
             for place, outcome in crew:

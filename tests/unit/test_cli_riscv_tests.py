@@ -14,6 +14,7 @@ import pytest
 
 from rvhv.cli import progress, workers
 from rvhv.cli.main import main
+from rvhv.machine.virt import Machine
 from tests.unit import riscv_elfs
 from tests.unit.riscv_elfs import elf, prints
 
@@ -55,6 +56,25 @@ def test_all_pass(jobs: int, suite: Path, capsys: pytest.CaptureFixture[str]) ->
     assert lines[-1][:-2] == "5 passed, 0 failed, 2 files not run;".split()
     assert f"not run (is not an ELF file): {suite / 'rv64ui-p-add.dump'}" in out
     assert f"not run (is a 32-bit ELF: guests are 64-bit RISC-V, build it for rv64): {suite / 'rv32ui-p-add'}" in out
+
+
+def test_the_tier(suite: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from rvhv.boot import riscv_test
+
+    made: list[Machine] = []
+
+    def noted(*arguments: Any, **options: Any) -> Machine:
+        made.append(Machine(*arguments, **options))
+        return made[-1]
+
+    monkeypatch.setattr(riscv_test, "Machine", noted)
+    assert run(capsys, suite, "--jobs", 1, "--tier", "jit")[0] == 0
+    assert run(capsys, suite, "--jobs", 1, "--tier", "interp")[0] == 0
+    engines = [machine.harts[0].engine for machine in made]
+    assert [engine is not None and engine.tier for engine in engines] == ["jit"] * 5 + [False] * 5
+    monkeypatch.setenv("RVHV_TIER", "slow")
+    code, out, err = run(capsys, suite)
+    assert code == 2 and out == "" and "tier 'slow' does not exist" in err
 
 
 def test_a_family_may_have_a_hyphen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -216,10 +236,10 @@ def test_ctrl_c_here_shows_what_was_run(
 
     real = riscv_test.run_test
 
-    def interrupted(image: Any, max_steps: int) -> riscv_test.Result:
+    def interrupted(image: Any, max_steps: int, tier: str) -> riscv_test.Result:
         if "mul" in image.name:
             raise KeyboardInterrupt
-        return real(image, max_steps)
+        return real(image, max_steps, tier)
 
     monkeypatch.setattr(riscv_test, "run_test", interrupted)
     code, out, _ = run(capsys, suite, "--jobs", 1)
