@@ -45,6 +45,7 @@ SAMPLE_STEPS = 1 << 17  # how often the run loop looks where pc is: half a milli
 EAGER_SAMPLE_STEPS = 64
 WORTH_A_WORKER = 6  # places that are hot before a process is started
 MOST_CODE = 64 << 20  # bytes of regions that are kept
+LINE = 64  # bytes that a bit of a region's cover stands for
 LEAST_CODE = 16 << 10  # bytes that a region costs, however short
 MOST_OF_A_FRAME = 64  # translations of a frame's code at a time: one that changes all the time is left to the interpreter
 STEPS_A_TRANSLATION = 1 << 26  # in which one of these is forgotten: interpreting them takes seven times as long as it
@@ -365,8 +366,10 @@ class Engine:
     def _covers(self, frame: int, code: FrameCode, offset: int) -> bool:
         """Whether a region that is there was made from the instruction at `offset`."""
         base, words = self._entries(frame), self.memory.code.view
+        line = offset // LINE
         return base is not None and any(
-            any(start <= offset < start + len(data) for start, data in loaded.result.ranges)
+            loaded.result.cover >> line & 1
+            and any(start <= offset < start + len(data) for start, data in loaded.result.ranges)
             and any(words[base + at // 2] == address for at in loaded.result.entries)
             for address, loaded in code.installed.items()
         )
@@ -410,8 +413,7 @@ class Engine:
 
     def _known(self, result: Result) -> Loaded | None:
         """The same region, from earlier."""
-        entry = result.entries[0]
-        for loaded in self._by_entry.get((entry, result.first(entry)), ()):
+        for loaded in self._by_entry.get((result.entries[0], next(result.firsts())), ()):
             if loaded.result.same(result):
                 return loaded
         return None
@@ -531,8 +533,8 @@ class Engine:
             self._drop_all()
         self._bytes_kept += size
         loaded = self._load(result)
-        for entry in result.entries:
-            self._by_entry.setdefault((entry, result.first(entry)), []).append(loaded)
+        for entry in zip(result.entries, result.firsts(), strict=True):
+            self._by_entry.setdefault(entry, []).append(loaded)
         if self._matches(result.frame, result):
             self._enter(hart, result.frame, loaded)
         return loaded

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -59,9 +60,14 @@ class Result:
     warning: str = ""  # why nothing is kept on disk
     error: str = ""  # the translator failed
 
-    def first(self, entry: int) -> bytes:
-        """The first bytes at an entry: so many as every instruction has."""
-        return next(data[entry - at :][:LEAST_LENGTH] for at, data in self.ranges if at <= entry < at + len(data))
+    def firsts(self) -> Iterator[bytes]:
+        """The first bytes at each entry: so many as every instruction has."""
+        ranges = iter(self.ranges)  # both are in order
+        at, data = next(ranges)
+        for entry in self.entries:
+            while entry >= at + len(data):
+                at, data = next(ranges)
+            yield data[entry - at : entry - at + LEAST_LENGTH]
 
     def same(self, other: Result) -> bool:
         """Whether it is the same region."""
