@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -83,7 +82,6 @@ def command(
     lab = options["lab"]
     if [bool(guests), bool(image or options["kernel"]), lab is not None].count(True) != 1:
         raise ConfigError("GUEST..., --boot IMAGE or --lab DIR, one of them; see rvhv debug --help")
-    logging.basicConfig(format="rvhv: warning: %(message)s", level=logging.WARNING)
     script = _script(files, lines)
     asks = interactive or not script
     terminal = asks and _is_terminal()

@@ -13,9 +13,12 @@ PATIENCE = 1.0  # seconds of silence before there is a bar
 
 
 def ensure_compiled(*, no_color: bool = False) -> bool:
-    """Compiles what is not in the cache yet; whether there was something to compile."""
+    """Compiles what is not in the cache yet; whether there was something to compile. What goes wrong now and later without
+    ending anything is said on stderr."""
     from rvhv import build
+    from rvhv.cli.terminal import show_warnings
 
+    show_warnings()
     if build.is_cached():
         return False
     with LateBar(no_color) as bar:

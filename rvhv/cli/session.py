@@ -18,7 +18,7 @@ from rvhv.cli.consoles import Consoles, Transcripts
 from rvhv.cli.keyboard import HELP_TEXT, Keyboard
 from rvhv.cli.main import FAILED, INTERRUPTED
 from rvhv.cli.plain import printable
-from rvhv.cli.terminal import wants_color
+from rvhv.cli.terminal import show_warnings, wants_color
 from rvhv.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def host(plan: Plan, *, passed: Callable[[VM], bool] = lambda vm: not vm.failed)
     from rvhv.hv.guests import find_image
     from rvhv.machine.disk import DiskImage
 
-    logging.basicConfig(format="rvhv: warning: %(message)s", level=logging.WARNING if plan.warnings else logging.ERROR)
+    show_warnings(logging.WARNING if plan.warnings else logging.ERROR)
     with ExitStack() as stack:
         # Files are looked at before anything is compiled: who mistyped a name need not wait for it.
         images = [find_image(guest.image) for guest in plan.guests]

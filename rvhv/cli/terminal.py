@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from typing import TYPE_CHECKING, TextIO
@@ -11,6 +12,11 @@ if TYPE_CHECKING:
 
 PIPE_WIDTH = 110  # columns of a table that goes to a file or a pipe
 TEXT_WIDTH, NARROWEST, WIDEST = 100, 60, 120  # columns of texts: in a file or a pipe, on a terminal at least and at most
+
+
+def show_warnings(least: int = logging.WARNING) -> None:
+    """What is logged, from this level on, becomes lines on stderr. The first call counts."""
+    logging.basicConfig(format="rvhv: warning: %(message)s", level=least)
 
 
 def wants_color(out: TextIO | None, no_color: bool = False) -> bool:

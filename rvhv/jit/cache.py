@@ -7,6 +7,7 @@ may read and write. What is damaged counts as absent. When the folder is too lar
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -26,6 +27,8 @@ DIGEST = 32
 MOST_BYTES = 256 << 20
 LOOK_EVERY = 256  # writes
 NAME_DIGITS = 40  # of an object's name, hexadecimal
+# of writing: a folder is where the file would be, or a file where its folder would be; it says nothing of other names
+IN_THE_WAY = frozenset({errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY})
 
 
 @cache
@@ -126,6 +129,8 @@ class ObjectCache:
                 Path(temporary).unlink(missing_ok=True)
                 raise
         except OSError as error:
+            if error.errno in IN_THE_WAY and self.folder.is_dir():
+                return
             self.warning = f"translated code cannot be kept in {self.folder} ({error.strerror}): it is made anew each time"
             return
         self._writes += 1

@@ -515,6 +515,21 @@ def test_an_object_is_found_again(own_cache: Path) -> None:
     assert find(Job(3, 0, JOB.page[:4] + JOB.page, (0,), 8), ObjectCache()) is None  # of other bytes
 
 
+@pytest.mark.parametrize("in_the_way", ["folder", "file"])
+def test_what_is_in_the_way_of_one_object_is_in_no_other_s(own_cache: Path, in_the_way: str) -> None:
+    objects = ObjectCache()
+    names = ["aa" + "0" * 38, "bb" + "0" * 38]
+    if in_the_way == "folder":
+        (own_cache / "aa" / ("0" * 38)).mkdir(parents=True)
+    else:
+        own_cache.mkdir()
+        (own_cache / "aa").write_bytes(b"")
+    for name in names:
+        objects.put(name, b"code")
+    assert objects.warning == "" and [objects.get(name) for name in names] == [None, b"code"]
+    assert list(own_cache.glob("*/*.tmp")) == []
+
+
 @pytest.mark.parametrize("damage", ["empty", "truncated", "bit", "foreign", "folder"])
 def test_damage_counts_as_absent(own_cache: Path, damage: str) -> None:
     good = work(JOB, ObjectCache()).code
