@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("compiled")
 
 WRONG = (
     "nonsense that nobody means", "0xzz", "--nonsense", "vm=nobody", "vm=nobody main", "1 2 3 4 5 6", "-1",
-    "main main main",
+    "main main main", "0_", "1__0",
     "\"", "(", "1 +", "*", "0", "99999999999999999999999999", "if", "main if", "v:", "nobody.c:12", "0xffffffffffffffff",
     "\x1b[2J", "é",
 )  # fmt: skip

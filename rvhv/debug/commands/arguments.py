@@ -7,7 +7,7 @@ import re
 from rvhv.errors import DebugError
 
 _OPTION = re.compile(r"(?:(?<=\s)|^)([a-z]+)=(\"[^\"]*\"|[^\s=]\S*)(?=\s|$)")
-_COUNT = re.compile(r"(0x[0-9a-f]+|[0-9][0-9_]*)([kmg]?)", re.IGNORECASE)
+_COUNT = re.compile(r"(0x[0-9a-f]+|[0-9](?:_?[0-9])*)([kmg]?)", re.IGNORECASE)
 _THOUSANDS = {"": 0, "k": 1, "m": 2, "g": 3}
 _LONGEST_NUMBER = 40
 _LARGEST = 1 << 62
