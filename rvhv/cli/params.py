@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import PurePath
@@ -10,21 +9,19 @@ from typing import Any, TypeVar
 
 import click
 
+from rvhv.amounts import LONGEST, amount
 from rvhv.errors import ConfigError
 
 Value = TypeVar("Value")
 
-_COUNT = re.compile(r"(0x[0-9a-f]+|[0-9][0-9_]*)([kmg]?)", re.IGNORECASE)
-_THOUSANDS = {"": 0, "k": 1, "m": 2, "g": 3}
 _LARGEST = 1 << 63
-LONGEST_NUMBER = 40  # characters
 
 
 def parse_size(text: str) -> int:
     """Bytes in `4M`, `32M` or `1G`. Raises ConfigError."""
     from rvhv.hv import sizes  # the API reads sizes too, so the rule is there; the import is late because it is not cheap
 
-    size = sizes.parse_size(text) if len(text) < LONGEST_NUMBER else _LARGEST
+    size = sizes.parse_size(text) if len(text) < LONGEST else _LARGEST
     if not 0 < size < _LARGEST:
         raise ConfigError(f"{text!r} is no size that a memory can have: write 4M, 32M or 1G")
     return size
@@ -32,10 +29,9 @@ def parse_size(text: str) -> int:
 
 def parse_count(text: str) -> int:
     """A count like `1000`, `1_000`, `50M` (millions) or `0x10`. Raises ConfigError."""
-    match = _COUNT.fullmatch(text.strip())
-    if match is None or len(text) > LONGEST_NUMBER:
+    value = amount(text)
+    if value is None:
         raise ConfigError(f"{text!r} is not a number: write 1000, 20K (thousand) or 50M (million)")
-    value: int = int(match[1], 16 if "x" in match[1].lower() else 10) * 1000 ** _THOUSANDS[match[2].lower()]
     if not 0 < value < _LARGEST:
         raise ConfigError(f"{text!r} is out of range: write a number from 1 to 9e18")
     return value

@@ -15,7 +15,7 @@ def test_count(text: str, value: int) -> None:
     assert parse_count(text) == value
 
 
-@pytest.mark.parametrize("text", ["", "-1", "1.5", "ten", "1MB", "0", "0x", "9" * 30, "9" * 5000, "1e6", "١"])
+@pytest.mark.parametrize("text", ["", "-1", "1.5", "ten", "1MB", "0", "0x", "9" * 30, "9" * 5000, "1e6", "١", "0_", "1__0", "_1"])
 def test_no_count(text: str) -> None:
     with pytest.raises(ConfigError):
         parse_count(text)

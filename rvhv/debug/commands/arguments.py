@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 
+from rvhv.amounts import amount
 from rvhv.errors import DebugError
 
 _OPTION = re.compile(r"(?:(?<=\s)|^)([a-z]+)=(\"[^\"]*\"|[^\s=]\S*)(?=\s|$)")
-_COUNT = re.compile(r"(0x[0-9a-f]+|[0-9](?:_?[0-9])*)([kmg]?)", re.IGNORECASE)
-_THOUSANDS = {"": 0, "k": 1, "m": 2, "g": 3}
-_LONGEST_NUMBER = 40
 _LARGEST = 1 << 62
 
 
@@ -69,18 +67,9 @@ class Arguments:
         """The number that is left: 1000, 1_000, 20K, 5M, 0x10; `default` where nothing is."""
         if not self.text:
             return default
-        value = number(self.text)
+        value = amount(self.text)
         if value is None:
             raise self.wrong(f"{self.text[:40]!r} is no number: write 1000, 20K (thousand) or 5M (million)")
         if not least <= value <= _LARGEST:
             raise self.wrong(f"{self.text[:40]} is out of range: from {least} on")
         return value
-
-
-def number(text: str) -> int | None:
-    """1000, 1_000, 20K, 5M, 0x10; None when it is none."""
-    match = _COUNT.fullmatch(text.strip())
-    if match is None or len(text) > _LONGEST_NUMBER:
-        return None
-    value: int = int(match[1], 16 if "x" in match[1].lower() else 10) * 1000 ** _THOUSANDS[match[2].lower()]
-    return value

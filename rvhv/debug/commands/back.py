@@ -6,8 +6,9 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from rvhv.amounts import amount
 from rvhv.debug import travel
-from rvhv.debug.commands.arguments import Arguments, number
+from rvhv.debug.commands.arguments import Arguments
 from rvhv.debug.commands.table import command
 from rvhv.debug.past import Bookmarks, Changes, Held
 from rvhv.debug.view import Text
@@ -162,7 +163,7 @@ def who(session: Session, arguments: Arguments) -> View:
 def goto(session: Session, arguments: Arguments) -> View:
     word = arguments.word("STEP or BOOKMARK")
     history = session.history
-    steps = number(word)
+    steps = amount(word)
     if word in history.bookmarks:
         mark = history.bookmarks[word]
         return session.arrived(session.travel(lambda history: history.goto(mark)))
@@ -197,7 +198,7 @@ def bookmark(session: Session, arguments: Arguments) -> View:
         history.forget_bookmark(name)
     elif arguments.text:
         name = arguments.word("NAME")
-        if number(name) is not None or name in (START, END) or not _NAME.fullmatch(name):
+        if amount(name) is not None or name in (START, END) or not _NAME.fullmatch(name):
             raise arguments.wrong("a NAME is letters, digits and -, and none that goto understands already")
         history.bookmark(name)
         return Text(f"{name} is step {history.now.steps:,}")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from rvhv.amounts import amount
 from rvhv.debug import expressions
-from rvhv.debug.commands.arguments import Arguments, number
+from rvhv.debug.commands.arguments import Arguments
 from rvhv.debug.commands.table import command
 from rvhv.debug.commands.values import Shown, Symbols
 from rvhv.errors import DebugError
@@ -116,7 +117,7 @@ def disassemble(session: Session, arguments: Arguments) -> View:
 
     count = 10
     words = arguments.text.rsplit(maxsplit=1)
-    if len(words) == 2 and (last := number(words[1])) is not None and words[0][-1].isalnum():
+    if len(words) == 2 and (last := amount(words[1])) is not None and words[0][-1].isalnum():
         arguments.text, count = words[0], last
     if not arguments.text:
         return code.disassemble(session.context, None, count)

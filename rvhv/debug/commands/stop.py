@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rvhv.debug.commands.arguments import Arguments, number
+from rvhv.amounts import amount
+from rvhv.debug.commands.arguments import Arguments
 from rvhv.debug.commands.table import Kind, command
 from rvhv.debug.view import Line, Text
 
@@ -133,7 +134,7 @@ def _numbers(session: Session, arguments: Arguments) -> list[int]:
     """The numbers that are named, all where none is."""
     found = []
     for word in arguments.words:
-        value = number(word)
+        value = amount(word)
         if value is None:
             raise arguments.wrong(f"{word[:40]!r} is no number of a breakpoint")
         session.breakpoints[value]  # or it says which there are
@@ -196,7 +197,7 @@ def disable(session: Session, arguments: Arguments) -> View:
     kinds=("entry",),
 )
 def ignore(session: Session, arguments: Arguments) -> View:
-    parts = [number(word) for word in arguments.words]
+    parts = [amount(word) for word in arguments.words]
     if len(parts) != 2 or parts[0] is None or parts[1] is None:
         raise arguments.wrong("two numbers: of a breakpoint, and how often")
     session.breakpoints.ignore(parts[0], parts[1])
@@ -215,7 +216,7 @@ def ignore(session: Session, arguments: Arguments) -> View:
 )
 def condition(session: Session, arguments: Arguments) -> View:
     word, _, text = arguments.some("NUMBER").partition(" ")
-    one = number(word)
+    one = amount(word)
     if one is None:
         raise arguments.wrong(f"{word[:40]!r} is no number of a breakpoint")
     session.breakpoints.condition(one, text.strip(), session.context)
