@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import llvmlite.binding as llvm
 import pytest
 
 from rvhv.core.memory import PAGE, Memory
@@ -13,7 +15,7 @@ from rvhv.core.registry import ISA
 from rvhv.cpu.state import SLOT
 from rvhv.hart import Hart
 from rvhv.isa.render.asm import Assembler
-from rvhv.jit import cache, engine, lull
+from rvhv.jit import cache, engine, lull, translate
 from rvhv.jit.engine import MOST_UNITED, Engine
 from rvhv.jit.form import Region, form
 from rvhv.jit.job import Job, spec_of
@@ -164,3 +166,32 @@ def test_a_lull_begins_anew_with_each_disturbance(monkeypatch: pytest.MonkeyPatc
     waiting.end()
     time.sleep(0.1)
     assert len(told) == 2
+
+
+# -- the other platforms
+
+X86, ARM = r"\bjmpq\s+\*", r"\bbr\s+x\d"  # a jump through a register
+PLATFORMS = {
+    "x86_64-unknown-linux-gnu": X86,
+    "x86_64-apple-darwin": X86,
+    "x86_64-pc-windows-msvc": X86,
+    "aarch64-unknown-linux-gnu": ARM,
+    "aarch64-apple-darwin": ARM,
+    "aarch64-pc-windows-msvc": ARM,
+}
+EVERYTHING = "ld x5, 0(x6); sd x5, 8(x6); fadd.d f1, f2, f3; fsqrt.d f4, f1; amoadd.d x7, x5, (x6); csrr x8, time; jr x9"
+
+
+@pytest.mark.parametrize("triple", PLATFORMS)
+def test_every_platform_can_compile_a_region(triple: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what takes assistance; and the dispatch at its end is a jump: regions that called each other would fill the stack."""
+    windows = "windows" in triple
+    monkeypatch.setattr(translate, "CONVENTION", "" if windows else "preserve_nonecc")
+    monkeypatch.setattr(translate, "ASSIST_CONVENTION", "" if windows else "preserve_mostcc")
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    machine = llvm.Target.from_triple(triple).create_target_machine(opt=1, reloc="pic", jit=True)
+    module = llvm.parse_assembly(translate.translate(formed(EVERYTHING, 0), TLB_BITS))
+    module.triple = triple
+    assert machine.emit_object(module)
+    assert re.search(PLATFORMS[triple], machine.emit_assembly(module))
