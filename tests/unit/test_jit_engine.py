@@ -472,7 +472,7 @@ def test_memory_for_code_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_data_as_code_and_nothing_but_branches() -> None:
-    """A jump to random bytes, and pages full of branches that go everywhere: the end is the interpreter's, and the work bounded."""
+    """A jump to random bytes, and pages full of branches that go everywhere: it ends as interpreted, the work bounded."""
     rng = random.Random(5)
     hart, plain = make_hart("jit"), make_hart("interp")
     branches = b""
