@@ -58,11 +58,12 @@ class Places:
 
 @dataclass(frozen=True, slots=True)
 class Hot:
-    """A region: the part of the samples that was in what it was made of, and how often it was entered."""
+    """A region: the part of the samples that was in what it was made of, how often it was entered, and where most often."""
 
     share: float
     entered: int
     page: CodePage
+    offset: int
     region: Result
 
 
@@ -74,10 +75,11 @@ def _regions(report: Report) -> list[Hot]:
         sampled.setdefault(sample.frame, Counter())[sample.pc % PAGE] += 1
     whole = len(report.profile.samples) or 1
     found = []
-    for (page, region), times in report.totals.entered.most_common():
+    for (page, region), entries in sorted(report.totals.entered.items(), key=lambda item: -item[1].total()):
         offsets = sampled.get(page.frame, Counter())
         covered = [at for at in offsets if any(start <= at < start + len(data) for start, data in region.ranges)]
-        found.append(Hot(sum(offsets.pop(at) for at in covered) / whole, times, page, region))
+        usual = max(entries, key=lambda at: entries[at])
+        found.append(Hot(sum(offsets.pop(at) for at in covered) / whole, entries.total(), page, usual, region))
     return sorted(found, key=lambda one: -one.share)[:TOP]
 
 
@@ -106,7 +108,7 @@ def _document(report: Report) -> dict[str, Any]:
     totals, places = report.totals, Places(report)
     regions, left = [], []
     for one in _regions(report):
-        place = places.of(one.page, one.region.entries[0])
+        place = places.of(one.page, one.offset)
         counted = {"share": round(one.share, 6), "entered": one.entered}
         made = {"instructions": one.region.instructions, "bytes": len(one.region.code)}
         regions.append({"vm": place.vm, "address": place.address, "place": place.text} | counted | made)
@@ -191,9 +193,9 @@ def _regions_table(report: Report, places: Places) -> Table:
         table.add_column(header, justify="right", no_wrap=True)
     if report.hosts:
         table.add_column("VM", overflow="fold")
-    table.add_column("region, by its first entry", overflow="fold")
+    table.add_column("region, by where it is entered most", overflow="fold")
     for one in _regions(report):
-        place = places.of(one.page, one.region.entries[0])
+        place = places.of(one.page, one.offset)
         names = [printable(place.vm)] if report.hosts else []
         numbers = [share(one.share), f"{one.entered:,}", f"{one.region.instructions:,}", f"{len(one.region.code):,}"]
         table.add_row(*map(Text, (*numbers, *names, printable(place.text))))

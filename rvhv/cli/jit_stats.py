@@ -44,7 +44,7 @@ class Totals:
     region_steps: int = 0
     region_entries: int = 0
     left: Counter[Leaving] = field(default_factory=Counter)
-    entered: Counter[tuple[CodePage, Result]] = field(default_factory=Counter)
+    entered: dict[tuple[CodePage, Result], Counter[int]] = field(default_factory=dict)
     left_at: Counter[LeftAt] = field(default_factory=Counter)
     base: int = 0
 
@@ -62,7 +62,8 @@ class Totals:
     def collect(self, memory: Memory) -> None:
         """What is counted by place, and lost when the memory is given up. To be called once before that."""
         self.base = memory.base
-        self.entered.update(entered(memory))
+        for region, entries in entered(memory).items():
+            self.entered.setdefault(region, Counter()).update(entries)
         self.left_at.update(left_at(memory))
 
     def counts(self) -> dict[str, Any]:

@@ -4,6 +4,7 @@ left. What is counted of a page is lost when its predecoded code is given up.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -41,13 +42,13 @@ class LeftAt:
     data: bytes
 
 
-def entered(memory: Memory) -> dict[tuple[CodePage, Result], int]:
-    """How often regions were at the entries of each that is installed, by the interpreter and by other regions."""
+def entered(memory: Memory) -> dict[tuple[CodePage, Result], Counter[int]]:
+    """Of each region that is installed, how often one was entered at each entry, by the interpreter or by another region."""
     engine, code = memory.engine, memory.code.view
     if not isinstance(engine, Engine):
         return {}
     return {
-        (page, region): sum(code[CODE_HITS + base + at // 2] for at in region.entries)
+        (page, region): Counter({at: code[CODE_HITS + base + at // 2] for at in region.entries})
         for base, page in _counted(memory)
         for region in engine.live(page.frame)
     }
