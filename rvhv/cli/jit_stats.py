@@ -150,6 +150,7 @@ def of_guests(guests: Sequence[str], memory: int | None, max_steps: int | None, 
             while not hv.finished and not interrupt.asked and left != 0:
                 made = run_hypervisor(hv, STRIDE if left is None else min(left, STRIDE), profile)
                 left = None if left is None else left - made
+        hv.on_stop = None
         totals.add(hv.memory, [hv.hart])
         ended = [f"{vm.name}: {vm.reason if vm.stopped is not None else 'still running'}" for vm in vms]
         return Report(totals, profile, True, ended, interrupt.asked)

@@ -246,6 +246,7 @@ def test_statistics_of_guests(capsys: pytest.CaptureFixture[str]) -> None:
     stats = document(capsys, "jit", "stats", "--guest", "tasks", "--guest", "hello", "--max-steps", "2M", "--tier", "jit")
     assert stats["steps"] == 2_000_000 and stats["regions"] >= 1
     assert stats["ended"][0] == "tasks: still running"
+    assert 0 < sum(left["times"] for left in stats["left_at"]) <= sum(stats["left"].values())
 
 
 def test_the_object_cache(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
