@@ -118,6 +118,12 @@ def _write(path: Path, blob: Blob) -> None:
         raise
 
 
+def module_command(module: str, *arguments: str) -> tuple[list[str], dict[str, str]]:
+    """Command and environment that run a module of this package, and of no other that is in the current folder (`-P`)."""
+    path = os.pathsep.join([str(PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return [sys.executable, "-P", "-m", module, *arguments], os.environ | {"PYTHONPATH": path}
+
+
 def compile_machine() -> Blob:
     """Compile everything with numba, in a process of its own: numba never enters this one, and its progress can be shown.
 
@@ -125,8 +131,8 @@ def compile_machine() -> Blob:
     """
     with tempfile.TemporaryDirectory(prefix="rvhv-") as folder:
         out = Path(folder) / "machine.bin"
-        environment = os.environ | {"NUMBA_OPT": "0", "PYTHONPATH": str(PACKAGE.parent)}
-        command = [sys.executable, "-m", "rvhv.core.compile", str(out)]
+        command, environment = module_command("rvhv.core.compile", str(out))
+        environment["NUMBA_OPT"] = "0"
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         blob = _read(out)
         if blob is None:

@@ -32,7 +32,8 @@ IN_THE_WAY = frozenset({errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMP
 
 
 @cache
-def _translator() -> bytes:
+def translator() -> bytes:
+    """A hash of all that object code depends on beside the guest's."""
     digest = hashlib.sha256(fingerprint().encode())
     for path in sorted((PACKAGE / "jit").glob("*.py")):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
@@ -41,7 +42,7 @@ def _translator() -> bytes:
 
 def key(region: Region, page: bytes, tlb_bits: int) -> str:
     """Names the object code of a region."""
-    digest = hashlib.sha256(_translator())
+    digest = hashlib.sha256(translator())
     digest.update(repr((tlb_bits, region.entries, region.returns)).encode())
     for at in sorted(region.blocks):
         block = region.blocks[at]
@@ -86,7 +87,7 @@ def _number(found: Any, most: int) -> int:
 
 
 def _page_name(page: bytes, tlb_bits: int) -> str:
-    return hashlib.sha256(_translator() + b"page%d" % tlb_bits + page).hexdigest()[:NAME_DIGITS]
+    return hashlib.sha256(translator() + b"page%d" % tlb_bits + page).hexdigest()[:NAME_DIGITS]
 
 
 class ObjectCache:

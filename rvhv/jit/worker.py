@@ -12,9 +12,9 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+from rvhv.build import module_command
 from rvhv.jit.job import Job, Result, failed
 
 # Ctrl-C is for the guests' process, whose end ends this one: a terminal does not send it to another group
@@ -30,10 +30,12 @@ class Worker:
     The pipes have no buffers here: their locks may be held by the thread, and a fork's copies of them are then held for ever."""
 
     def __init__(self, ready: Callable[[], None]) -> None:
+        from rvhv.jit.cache import translator
+
         self._owner = os.getpid()
-        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+        command, environment = module_command("rvhv.jit.worker", translator().hex())
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "rvhv.jit.worker"],
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
@@ -106,10 +108,13 @@ class NoWorker:
     def close(self) -> None: ...
 
 
-def main(jobs: Any, results: Any) -> None:
-    from rvhv.jit.cache import ObjectCache
+def main(jobs: Any, results: Any, expected: str) -> None:
+    """`expected`: the hash of the translator that wants the results. Of another one's state layout none is made."""
+    from rvhv.jit.cache import ObjectCache, translator
     from rvhv.jit.work import find, work
 
+    if translator().hex() != expected:
+        return
     objects = ObjectCache()
     while True:
         try:
@@ -126,6 +131,6 @@ def main(jobs: Any, results: Any) -> None:
 
 if __name__ == "__main__":
     try:
-        main(sys.stdin.buffer, sys.stdout.buffer)
+        main(sys.stdin.buffer, sys.stdout.buffer, sys.argv[1])
     except BrokenPipeError:
         os._exit(0)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from rvhv import build
 from rvhv.core.memory import PAGE
 from rvhv.jit import cache, work, worker
 from rvhv.jit.job import Job
@@ -89,8 +90,27 @@ def test_a_job_that_fails_is_one_result_without_code(monkeypatch: pytest.MonkeyP
     for number in (1, 2):
         pickle.dump(Job(number, 0, LOOP.ljust(PAGE, b"\0"), (0,), 8), jobs)
     jobs.seek(0)
-    worker.main(jobs, results)
+    worker.main(jobs, results, cache.translator().hex())
     results.seek(0)
     first, second = pickle.load(results), pickle.load(results)
     assert (first.number, first.code, first.error) == (1, b"", "RuntimeError: LLVM says no")
     assert (second.number, bool(second.code), second.error) == (2, True, "")
+
+
+def test_another_package_of_that_name_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "rvhv").mkdir()
+    for name in ("rvhv/__init__.py", "pickle.py", "numba.py"):
+        (tmp_path / name).write_text(f"open({str(tmp_path / 'was-run')!r}, 'w')\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", "")
+    command, environment = build.module_command("rvhv.jit.worker", cache.translator().hex())
+    done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert not (tmp_path / "was-run").exists()
+
+
+def test_a_worker_of_another_version_makes_nothing() -> None:
+    """Its files were changed since the guests' process began."""
+    results = io.BytesIO()
+    worker.main(io.BytesIO(pickle.dumps(Job(1, 0, LOOP.ljust(PAGE, b"\0"), (0,), 8))), results, "0" * 64)
+    assert results.getvalue() == b""
