@@ -69,7 +69,7 @@ def stats(
 ) -> int:
     """Run IMAGE as rvhv boot does, or guests as rvhv run does, and say what was translated and how much of the run was in it.
 
-    Its console goes nowhere. Without an IMAGE: what is in the object cache on disk.
+    Its console goes nowhere, and the exit code says nothing of its end. Without an IMAGE: what is in the object cache on disk.
     """
     from rvhv.cli import jit_report, jit_stats
 

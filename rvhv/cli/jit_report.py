@@ -43,7 +43,7 @@ class Places:
 
     def __init__(self, report: Report) -> None:
         self._profile, self._base, self._hosts = report.profile, report.totals.base, report.hosts
-        self._sampled = {s.frame: (s.owner, s.pc & -PAGE) for s in self._profile.samples}
+        self._sampled = {s.frame: (s.owner, s.pc & -PAGE) for s in self._profile.samples}  # the last one's
 
     def of(self, page: CodePage, offset: int) -> Place:
         owner, start = page.vm, page.address
@@ -70,13 +70,13 @@ class Hot:
 def _regions(report: Report) -> list[Hot]:
     """Those with most samples, then those that were entered most often. What several were made of counts for the one that was
     entered most often."""
-    sampled: dict[int, Counter[int]] = {}
+    sampled: dict[tuple[int, int], Counter[int]] = {}  # by owner, of VMs, and frame
     for sample in report.profile.samples:
-        sampled.setdefault(sample.frame, Counter())[sample.pc % PAGE] += 1
+        sampled.setdefault((sample.owner if report.hosts else 0, sample.frame), Counter())[sample.pc % PAGE] += 1
     whole = len(report.profile.samples) or 1
     found = []
     for (page, region), entries in sorted(report.totals.entered.items(), key=lambda item: -item[1].total()):
-        offsets = sampled.get(page.frame, Counter())
+        offsets = sampled.get((page.vm if report.hosts else 0, page.frame), Counter())
         covered = [at for at in offsets if any(start <= at < start + len(data) for start, data in region.ranges)]
         usual = max(entries, key=lambda at: entries[at])
         found.append(Hot(sum(offsets.pop(at) for at in covered) / whole, entries.total(), page, usual, region))
@@ -189,7 +189,7 @@ def _regions_table(report: Report, places: Places) -> Table:
     from rvhv.cli.report import plain_table, share
 
     table = plain_table()
-    for header in ("steps", "entered", "instructions", "bytes"):
+    for header in ("part of run", "entered", "instructions", "bytes"):
         table.add_column(header, justify="right", no_wrap=True)
     if report.hosts:
         table.add_column("VM", overflow="fold")

@@ -28,8 +28,7 @@ STEPS, REGION_STEPS, REGION_ENTRIES, LEFT = (SLOT[n] for n in ("steps", "region_
 
 @dataclass
 class Totals:
-    """What one run's engines and harts counted; of several machines where it rebooted, but for places, which are the last
-    one's. `base`: of its memory."""
+    """What one run's engines and harts counted; of several machines where it rebooted. `base`: of their memory."""
 
     regions: int = 0
     instructions: int = 0  # of the guest, translated

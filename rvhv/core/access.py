@@ -17,6 +17,7 @@ from rvhv.cpu.slots import (
     CODE_FRAME,
     CODE_MARKED,
     CODE_PAGES,
+    CODE_QUIET,
     CODE_STRIDE,
     DATA_WORDS,
     FAULT_MMIO,
@@ -333,6 +334,7 @@ def code_page(st, fr, code, frame):  # type: ignore[no-untyped-def]
         code[base + CODE_END + U1] = PAGE_END
         code[base + CODE_FRAME] = frame
         code[base + CODE_MARKED] = U0
+        code[base + CODE_QUIET] = U0
         fr[at] = page + U1
     return (fr[at] - U1) * CODE_STRIDE
 

@@ -19,6 +19,7 @@ from rvhv.cpu.slots import (
     CODE_HITS,
     CODE_LEFT,
     CODE_MARKED,
+    CODE_QUIET,
     CODE_REGIONS,
     CODE_SEEN,
     HEAT_AGAIN,
@@ -33,6 +34,7 @@ from rvhv.cpu.slots import (
     REGION_ENTRIES,
     REGION_STEPS,
     STATE_ADDRESS,
+    STEPS,
     TLB_DATA,
     TLB_FETCH,
     TLB_MASK,
@@ -77,7 +79,7 @@ def heat(st, code, base, pc, amount, flag):  # type: ignore[no-untyped-def]
     What is asked for once more, because it has to wait, is read with the next that is new: it says what is hottest now."""
     ci = base + ((pc & PAGE_OFFSET) >> U1)
     old = code[CODE_ENTRIES + ci]
-    if old >= HEAT_NEVER:
+    if old >= HEAT_NEVER or st[STEPS] < code[base + CODE_QUIET]:
         return
     now, new = old + amount, old < HEAT_WANTED
     if new:

@@ -221,6 +221,7 @@ CODE_FRAME = 2050
 CODE_REGIONS = 2051  # not 0: something of the page is translated or hot
 CODE_MARKED = 2052  # not 0: execution may stop somewhere in the page, which is left to the interpreter
 CODE_SEEN = 2053  # not 0: something is counted in the page; its virtual page then | trace_vm << 1 | 1, or 1 where none is known
+CODE_QUIET = 2054  # value of `steps` until which nothing of the page is asked for
 CODE_STRIDE = 2056
 CODE_PAGES = 2048
 # beside each word, in more planes of the same shape: the address of the translated region that can be entered there (below

@@ -47,11 +47,11 @@ def entered(memory: Memory) -> dict[tuple[CodePage, Result], Counter[int]]:
     engine, code = memory.engine, memory.code.view
     if not isinstance(engine, Engine):
         return {}
-    return {
-        (page, region): Counter({at: code[CODE_HITS + base + at // 2] for at in region.entries})
-        for base, page in _counted(memory)
-        for region in engine.live(page.frame)
-    }
+    found: dict[tuple[CodePage, Result], Counter[int]] = {}
+    for base, page in _counted(memory):
+        for at, region in engine.live(page.frame).items():
+            found.setdefault((page, region), Counter())[at] = code[CODE_HITS + base + at // 2]
+    return found
 
 
 def left_at(memory: Memory) -> dict[LeftAt, int]:

@@ -19,8 +19,10 @@ from rvhv.build import CHECKED
 from rvhv.core.memory import PAGE, Memory
 from rvhv.core.ops import Op
 from rvhv.cpu.state import (
+    CODE_COVER,
     CODE_ENTRIES,
     CODE_FRAME,
+    CODE_QUIET,
     CODE_STRIDE,
     FETCH_WORDS,
     FRAME_CODE,
@@ -48,6 +50,8 @@ MOST_CODE = 64 << 20  # bytes of regions that are kept
 LINE = 64  # bytes that a bit of a region's cover stands for
 LEAST_CODE = 16 << 10  # bytes that a region costs, however short
 MOST_OF_A_FRAME = 64  # translations of a frame's code at a time: one that changes all the time is left to the interpreter
+INSTALLS_A_TRANSLATION = 8  # of what is known already, because a store dropped it, cost a frame as much as a translation
+MOST_SPECS = 16  # regions of a page's bytes that are remembered for later runs: where there are more, each is worth little
 STEPS_A_TRANSLATION = 1 << 26  # in which one of these is forgotten: interpreting them takes seven times as long as it
 MOST_VARIANTS = 64  # regions that start alike, which are looked at when one is wanted
 MOST_UNITED = 1024  # instructions of a region that is made of a frame's regions
@@ -140,6 +144,7 @@ class FrameCode:
     specs: list[Spec] = field(default_factory=list)  # of the jobs done of these bytes, in earlier runs too
     translations: int = 0  # since step `since`, less those that are forgotten
     since: int = 0
+    installs: int = 0  # again, since these last counted as a translation
     apart: int = 0  # regions that were installed since these were made one
     united: int = 0  # how often they were
 
@@ -216,10 +221,10 @@ class Engine:
             hart.flush()
         self.close()
 
-    def live(self, frame: int) -> list[Result]:
-        """The regions that can be entered in a frame."""
+    def live(self, frame: int) -> dict[int, Result]:
+        """The regions that can be entered in a frame, by the offsets where each can."""
         code = self._frames.get(frame)
-        return list({id(one): one.result for one in self._live(frame, code).values()}.values()) if code is not None else []
+        return {at: loaded.result for at, loaded in self._live(frame, code).items()} if code is not None else {}
 
     # -- between chunks
 
@@ -306,15 +311,16 @@ class Engine:
             if place & WANTED_SAMPLED and self._covers(frame, code, offset):
                 self._cool(frame, (offset,))  # it runs there on its way to where a region can be entered
                 continue
-            if self._reuse(hart, frame, offset):
-                continue
             refused = self._spent(code, state[STEPS]) >= MOST_OF_A_FRAME
-            if not refused and self._recall(hart, frame, code) and self._reuse(hart, frame, offset):
+            if not refused and (
+                self._reuse(hart, frame, offset) or (self._recall(hart, frame, code) and self._reuse(hart, frame, offset))
+            ):
                 continue
             (code.hints if place & WANTED_SAMPLED else code.starts).add(offset)
             if refused:
                 self.statistics.refused += 1
                 self._refused[frame] = code
+                self._quieten(frame, state[STEPS])
             else:
                 self._next_is(frame, code)
 
@@ -408,8 +414,16 @@ class Engine:
             if self._matches(frame, loaded.result):
                 self.statistics.reused += 1
                 self._enter(hart, frame, loaded)
+                code = self._frames[frame]
+                again, code.installs = divmod(code.installs + 1, INSTALLS_A_TRANSLATION)
+                code.translations += again
                 return True
         return False
+
+    def _quieten(self, frame: int, steps: int) -> None:
+        """Asking costs the guests something too: nothing of the frame is asked for until a translation is forgotten."""
+        if (base := self._entries(frame)) is not None:
+            self.memory.code.view[base - CODE_ENTRIES + CODE_QUIET] = steps + STEPS_A_TRANSLATION
 
     def _known(self, result: Result) -> Loaded | None:
         """The same region, from earlier."""
@@ -486,13 +500,17 @@ class Engine:
         for offset in (*job.starts, *job.hints):
             if words[base + offset // 2] < LEAST_ENTRY:
                 words[base + offset // 2] = HEAT_NEVER
+                # an instruction may go on in the next line
+                words[base - CODE_ENTRIES + CODE_COVER + offset // 2] = 1 << offset // LINE | 1 << (offset + 2) % PAGE // LINE
 
     def _finish(self, hart: HartPart, job: Job, result: Result) -> None:
         if result.error:
             self.statistics.failed += 1
             self._warn(f"a region cannot be translated ({result.error}): it is interpreted")
         if not result.code:
-            self._forgo(job)
+            self._frames.setdefault(job.frame, FrameCode()).translations -= 1
+            if not result.for_now:
+                self._forgo(job)
             return
         self._install(hart, result)
         code = self._frames.setdefault(job.frame, FrameCode())
@@ -501,7 +519,7 @@ class Engine:
             specs = [] if job.most == MOST_UNITED else code.specs
             spec = spec_of(job, result)
             specs = specs if spec in specs else [*specs, spec]
-            if specs != code.specs and len(specs) <= MOST_OF_A_FRAME:
+            if specs != code.specs and len(specs) <= MOST_SPECS:
                 code.specs = specs
                 self._objects().remember(job.page, self.tlb_bits, specs)
         self._cool(job.frame, (*job.starts, *job.hints))

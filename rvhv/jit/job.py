@@ -59,6 +59,7 @@ class Result:
     name: str = ""  # of the object code in the cache
     warning: str = ""  # why nothing is kept on disk
     error: str = ""  # the translator failed
+    for_now: bool = False  # there is nothing to translate because of the job's stops, which may go away
 
     def firsts(self) -> Iterator[bytes]:
         """The first bytes at each entry: so many as every instruction has."""

@@ -25,7 +25,7 @@ def find(job: Job, objects: ObjectCache) -> Result | None:
     """The result out of the cache, without LLVM; None when the work has to be done."""
     region = form(job.page, job.starts, job.hints, job.stops, job.most)
     if region is None:
-        return Result(job.number, job.frame, b"")
+        return _nothing(job)
     name = key(region, job.page, job.tlb_bits)
     code = objects.get(name)
     return None if code is None else _result(job, region, code, name, cached=True)
@@ -49,13 +49,18 @@ def work(job: Job, objects: ObjectCache | None = None) -> Result:
     start = time.process_time()
     region = form(job.page, job.starts, job.hints, job.stops, job.most)
     if region is None:
-        return Result(job.number, job.frame, b"")
+        return _nothing(job)
     code = compiler().object_code(translate(region, job.tlb_bits, host_fma=host_has_fma()))
     name, warning = key(region, job.page, job.tlb_bits), ""
     if objects:
         objects.put(name, code)
         warning = objects.warning
     return _result(job, region, code, name, seconds=time.process_time() - start, warning=warning)
+
+
+def _nothing(job: Job) -> Result:
+    stopped = bool(job.stops) and form(job.page, job.starts, job.hints, (), job.most) is not None
+    return Result(job.number, job.frame, b"", for_now=stopped)
 
 
 def _result(

@@ -362,6 +362,40 @@ def test_code_that_is_rewritten_in_a_loop_is_left_to_the_interpreter() -> None:
     assert (made.statistics.regions, len(made._frames)) == first
 
 
+@pytest.mark.usefixtures("eager", "own_cache")
+@pytest.mark.parametrize("change", ["addi x12, x12, 0", "xor x12, x12, x13"], ids=["the same bytes", "other bytes"])
+def test_stores_to_code_make_no_work_without_end(change: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A function is hot again each time that its line was stored to: after many times it is left to the interpreter in peace."""
+    monkeypatch.setattr(worker, "Worker", InProcess)
+    source = """
+        start: li x5, 66
+        loop: jalr x1, 0(x10)
+            addi x5, x5, -1
+            bnez x5, loop
+            sw x12, 0(x10)
+            {}
+            j start
+            .balign 4096
+        function: addi x6, x6, 1
+            ret
+    """
+    code = ASM.program(source.format(change), BASE)
+    hart = make_hart("auto", code)
+    hart.state[SLOT["x10"]], hart.state[SLOT["x13"]] = BASE + PAGE, 1 << 20
+    hart.state[SLOT["x12"]] = int.from_bytes(code[PAGE : PAGE + 4], "little")
+    made = engine_of(hart).statistics
+
+    def served(steps: int) -> int:
+        before = made.requests
+        hart.run(steps)
+        return made.requests - before
+
+    assert served(2_000_000) > 100
+    assert made.refused and made.installs <= (engine.MOST_OF_A_FRAME + 1) * engine.INSTALLS_A_TRANSLATION
+    assert served(2_000_000) <= 2
+    assert region_steps(hart) > 0
+
+
 def test_versions_that_alternate_take_no_more_memory() -> None:
     """Regions are found again by their bytes; the engine's books do not grow with each time."""
     hart = make_hart("jit")
