@@ -8,8 +8,9 @@ HEADER, PROGRAM_HEADER = 64, 56
 ABSOLUTE = 0xFFF1
 
 
-def elf(segments: dict[int, bytes], entry: int, symbols: dict[str, int]) -> bytes:
-    """`segments` are bytes by address; each symbol is global and has 8 bytes."""
+def elf(segments: dict[int, bytes], entry: int, symbols: dict[str, int], linked: dict[int, int] | None = None) -> bytes:
+    """`segments` are bytes by physical address, `linked` virtual addresses by it where they differ; each symbol is global and has
+    8 bytes."""
     names = b"\0" + b"".join(name.encode() + b"\0" for name in symbols)
     section_names = b"\0.symtab\0.strtab\0.shstrtab\0"
     symtab = bytes(24) + b"".join(
@@ -19,7 +20,8 @@ def elf(segments: dict[int, bytes], entry: int, symbols: dict[str, int]) -> byte
     at = HEADER + PROGRAM_HEADER * len(segments)
     headers, contents = b"", b""
     for address, data in segments.items():
-        headers += struct.pack("<IIQQQQQQ", 1, 5, at + len(contents), address, address, len(data), len(data), 8)
+        virtual = (linked or {}).get(address, address)
+        headers += struct.pack("<IIQQQQQQ", 1, 5, at + len(contents), virtual, address, len(data), len(data), 8)
         contents += data
     symtab_at = at + len(contents)
     names_at = symtab_at + len(symtab)

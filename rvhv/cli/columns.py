@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 INDENT, HANG = 2, 4  # of a line; of what is folded off it
-NARROWEST = 60  # the output counts as at least so wide
+NARROWEST = 40  # the output counts as at least so wide
 # where a line is cut, best first, and how much of that stays on it: between parts of a list, at a comment, at a comma, in between
 BREAKS = (("], ", 2), ("  ;", 0), (", ", 1), (" ", 0))
 MOST = 0.9  # of a column's lines

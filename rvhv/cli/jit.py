@@ -73,12 +73,12 @@ def stats(
     """
     from rvhv.cli import jit_report, jit_stats
 
-    runs = image is not None or kernel is not None or firmware is not None
+    runs = [name for name, given in (("an IMAGE", image), ("--kernel", kernel), ("--firmware", firmware)) if given is not None]
     if guests and runs:
-        raise ConfigError("IMAGE and --guest are one too many: there is one run")
+        raise ConfigError(f"--guest goes without {' and '.join(runs)}: there is one run")
     if clear and (guests or runs):
-        raise ConfigError("--clear goes without an IMAGE and --guest")
-    _applies(bool(guests), runs)
+        raise ConfigError(f"--clear goes without {' and '.join(runs or ['--guest'])}")
+    _applies(bool(guests), bool(runs))
     if guests:
         report = jit_stats.of_guests(guests, memory, max_steps, tier, no_color=no_color)
     elif runs:
@@ -117,7 +117,7 @@ def show(image: str, where: str, ir: bool, host: bool, as_json: bool, no_color: 
     instructions that were made for it, or above them where the terminal is narrow.
 
     IMAGE is an ELF or a built-in program. The region is the one that is made when this place alone is hot; a run may make
-    larger ones. A decimal ADDRESS is one too.
+    larger ones. A decimal ADDRESS is one too; it is where the code was linked, or else where it is loaded.
     """
     from rvhv.cli import jit_show
     from rvhv.cli.boot import built_in

@@ -6,9 +6,10 @@ import json
 import sys
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from operator import attrgetter
 from typing import Any
 
-from rvhv.cli.columns import Column, Row, Spans, Table, fold
+from rvhv.cli.columns import INDENT, NARROWEST, Column, Row, Spans, Table, fold
 from rvhv.cli.plain import printable
 from rvhv.cli.terminal import can_show, terminal_columns, wants_color
 from rvhv.core.registry import ISA
@@ -23,6 +24,7 @@ from rvhv.machine.image import Image, load_image
 from rvhv.machine.symbols import Symbols
 
 OFFSET = PAGE - 1
+SPACES = attrgetter("vaddr"), attrgetter("addr")  # where a segment is, in the order in which an address is looked for
 LONGEST_HINT = 2000  # symbols at most among which a mistyped one is looked for
 PIPE_COLUMNS, MOST_COLUMNS = 160, 1000  # of the output: in a file or a pipe, on a terminal at most
 NOTES = {Kind.ASSIST: "by the machine, without leaving", Kind.LEAVE: "leaves: the interpreter does it", Kind.NOTHING: "nothing"}
@@ -65,9 +67,13 @@ def address_of(image: Image, where: str) -> int:
     if where in image.symbols:
         return image.symbols[where]
     try:
-        return int(where, 0)
+        address = int(where, 0)
     except ValueError:
         pass
+    else:
+        if address < 0:
+            raise ConfigError(f"{where} is no address: they begin at 0")
+        return address
     if not image.symbols:
         raise ConfigError(f"{where}: {image.name} has no symbols; give an address, 0x80200000")
     near = get_close_matches(where, list(image.symbols)[:LONGEST_HINT], n=1)
@@ -76,17 +82,23 @@ def address_of(image: Image, where: str) -> int:
 
 
 def page_of(image: Image, address: int) -> bytes:
-    """The page of an address as it is loaded. Raises ConfigError when nothing is loaded there."""
-    if not any(s.addr <= address < s.addr + len(s.data) for s in image.segments):
+    """The page of a virtual address, or of a physical one where no segment has that virtual address. What lies around the segment
+    that has it is from the same space. Raises ConfigError when nothing is loaded there."""
+    for space in SPACES:
+        parts = [(space(segment), segment.data) for segment in image.segments]
+        there = [(at, data) for at, data in parts if at <= address < at + len(data)]
+        if there:
+            break
+    else:
         raise ConfigError(f"{address:#x} is in no segment that {image.name} is loaded from")
     if address & 1:
         raise ConfigError(f"{address:#x} is odd: no instruction begins there")
     start = address & ~OFFSET
     page = bytearray(PAGE)
-    for segment in image.segments:
-        low, high = max(start, segment.addr), min(start + PAGE, segment.addr + len(segment.data))
+    for at, data in (*parts, there[0]):  # it hides those that overlap it, as overlays do
+        low, high = max(start, at), min(start + PAGE, at + len(data))
         if low < high:
-            page[low - start : high - start] = segment.data[low - segment.addr : high - segment.addr]
+            page[low - start : high - start] = data[low - at : high - at]
     return bytes(page)
 
 
@@ -123,7 +135,7 @@ def _guest(region: Region, at: int, block: Block, start: int, symbols: Symbols, 
     if at in region.returns:
         notes.append("behind a call")
     if block.head:
-        notes.append(f"checks for {block.need} steps")
+        notes.append(f"checks for {_count(block.need, 'step')}")
     shown = Shown((REGION, located.of_block(at)), name=symbols.place(start + at), notes=notes)
     disassembler = Disassembler(ISA)
     for step in block.steps:
@@ -139,6 +151,10 @@ def _guest(region: Region, at: int, block: Block, start: int, symbols: Symbols, 
     return shown
 
 
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
 def show_region(path: str, where: str, *, ir: bool, host: bool, as_json: bool, no_color: bool) -> int:
     """Print the region from a symbol or address of an image, with `ir`, `host` or both."""
     from rvhv.images import GUESTS, image_path
@@ -152,7 +168,7 @@ def show_region(path: str, where: str, *, ir: bool, host: bool, as_json: bool, n
     import click
 
     color = wants_color(sys.stdout, no_color)
-    columns = terminal_columns(sys.stdout, piped=PIPE_COLUMNS, widest=MOST_COLUMNS)
+    columns = terminal_columns(sys.stdout, piped=PIPE_COLUMNS, narrowest=NARROWEST, widest=MOST_COLUMNS)
     bar = "│" if can_show(sys.stdout, "│") else "|"
     lines = _lines(Symbols(image.symbols).place(address), region, blocks, [GUEST, *[IR] * ir, *[HOST] * host], columns, bar)
     text = "".join(f"{_line(spans, color)}\n" for spans in lines)
@@ -181,13 +197,13 @@ def _rows(columns: list[Column], block: Shown) -> list[Row]:
 
 def _lines(place: str, region: Region, blocks: list[Shown], columns: list[Column], room: int, bar: str) -> list[Spans]:
     """What is printed, of so many columns of text."""
-    count = len(region.blocks)
-    first = f"region from {place}: {region.instructions} instructions in {count} block{'s' * (count != 1)}"
+    first = f"region from {place}: {_count(region.instructions, 'instruction')} in {_count(len(region.blocks), 'block')}"
     shown = [(block, _rows(columns, block)) for block in blocks]
     table = Table(columns, [row for _, rows in shown for row in rows], room, bar)
     lines: list[Spans] = [[(text, {"bold": True})] for text in fold(printable(first), table.room)]
     if any(line.startswith(WITHIN) for block in blocks for part in (block, *block.guest) for line in part.ir + part.host):
-        lines += [[(f"  {text}", {"dim": True})] for text in LEGEND]
+        legend = [f for text in LEGEND for f in fold(text, table.room - INDENT)]
+        lines += [[(f"{' ' * INDENT}{text}", {"dim": True})] for text in legend]
     lines += table.heading()
     for block, rows in shown:
         if rows:

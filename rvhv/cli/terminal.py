@@ -41,13 +41,13 @@ def can_show(out: TextIO | None, text: str) -> bool:
     return True
 
 
-def terminal_columns(out: TextIO, *, piped: int = TEXT_WIDTH, widest: int = WIDEST) -> int:
+def terminal_columns(out: TextIO, *, piped: int = TEXT_WIDTH, narrowest: int = NARROWEST, widest: int = WIDEST) -> int:
     """As wide as texts should be: as the terminal is now, within reason; `piped` where there is none."""
     try:
         found = os.get_terminal_size(out.fileno()).columns
     except (OSError, ValueError):
         return piped
-    return min(max(found, NARROWEST), widest) if found else piped
+    return min(max(found, narrowest), widest) if found else piped
 
 
 def rich_console(out: TextIO | None = None, *, no_color: bool = False) -> Console:

@@ -45,15 +45,24 @@ _TYPE_REFUSALS = {
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Bytes to load at a guest physical address (p_paddr), followed by zeros up to memsz bytes."""
+    """Bytes to load at a guest physical address (p_paddr), followed by zeros up to memsz bytes.
+
+    Symbols are virtual: nothing here maps them, but an operating system's kernel may be linked where it will map itself.
+    """
 
     addr: int
     data: bytes = field(repr=False)
     memsz: int
+    linked_above: int = 0  # p_vaddr - p_paddr
 
     @property
     def end(self) -> int:
         return self.addr + self.memsz
+
+    @property
+    def vaddr(self) -> int:
+        """The virtual address it was linked at (p_vaddr). Unlike `addr` it is unchecked: it may wrap, and segments overlap."""
+        return self.addr + self.linked_above
 
 
 @dataclass(frozen=True)
@@ -152,6 +161,7 @@ class _Load:
     """A PT_LOAD program header."""
 
     offset: int
+    vaddr: int
     paddr: int
     filesz: int
     memsz: int
@@ -188,9 +198,9 @@ def _check_headers(elf: bytes, label: str) -> tuple[int, list[_Load]]:
         raise ImageError(f"{label}: is truncated: it ends before its program headers do")
     loads = []
     for index in range(phnum):
-        p_type, _, offset, _, paddr, filesz, memsz, _ = PHDR.unpack_from(elf, phoff + index * PHDR.size)
+        p_type, _, offset, vaddr, paddr, filesz, memsz, _ = PHDR.unpack_from(elf, phoff + index * PHDR.size)
         if p_type == PT_LOAD and memsz | filesz:
-            loads.append(_Load(offset, paddr, filesz, memsz))
+            loads.append(_Load(offset, vaddr, paddr, filesz, memsz))
     if not loads:
         raise ImageError(f"{label}: has nothing to load (no PT_LOAD segment)")
     return entry, loads
@@ -212,7 +222,9 @@ def _check_segments(elf: bytes, loads: list[_Load], label: str) -> tuple[Segment
     # many headers that name the same bytes of the file would multiply a small file into a huge image
     if sum(load.filesz for load in loads) > len(elf):
         raise ImageError(f"{label}: is damaged: its segments hold more bytes than the file has")
-    return tuple(Segment(load.paddr, elf[load.offset : load.offset + load.filesz], load.memsz) for load in loads)
+    return tuple(
+        Segment(load.paddr, elf[load.offset : load.offset + load.filesz], load.memsz, load.vaddr - load.paddr) for load in loads
+    )
 
 
 def _read_symbols(elf: bytes, name: str) -> dict[str, tuple[int, ...]]:

@@ -93,7 +93,13 @@ def test_a_good_image() -> None:
 
 def test_segments_are_sorted_and_loaded_at_their_physical_address() -> None:
     loads = Load(BASE + 0x1000, DATA, 4), Load(BASE, CODE, 16, vaddr=0xFFFF_FFC0_0000_0000), Load(0, b"x", 1, kind=4)
-    assert [s.addr for s in load_image(Elf(loads).build()).segments] == [BASE, BASE + 0x1000]
+    segments = load_image(Elf(loads).build()).segments
+    assert [s.addr for s in segments] == [BASE, BASE + 0x1000]
+    assert [s.vaddr for s in segments] == [0xFFFF_FFC0_0000_0000, BASE + 0x1000]
+
+
+def test_a_made_segment_is_linked_where_it_is_loaded() -> None:
+    assert Segment(BASE, CODE, 16).vaddr == BASE
 
 
 def test_symbols() -> None:

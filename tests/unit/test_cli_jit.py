@@ -41,6 +41,7 @@ from rvhv.jit.located import AROUND, by_owner, host_lines, translate_located
 from rvhv.jit.translate import translate
 from rvhv.machine.image import Image, Segment, load_image
 from tests.devices.bare import assembled
+from tests.elf_file import elf
 
 Monkey = pytest.MonkeyPatch
 ROOT = Path(__file__).resolve().parents[2]
@@ -267,8 +268,13 @@ def test_the_object_cache(tmp_path: Path, capsys: pytest.CaptureFixture[str], mo
     [
         (["stat"], "no such command 'stat'"),
         (["show", "tasks"], "SYMBOL|ADDRESS is missing; see rvhv jit show --help"),
-        (["stats", "smp", "--guest", "hello"], "one too many"),
-        (["stats", "smp", "--clear"], "--clear"),
+        (["stats", "smp", "--guest", "hello"], "--guest goes without an IMAGE: there is one run"),
+        (["stats", "--firmware", "none", "--guest", "hello"], "--guest goes without --firmware: there is one run"),
+        (["stats", "--kernel", "x", "--guest", "hello"], "--guest goes without --kernel: there is one run"),
+        (["stats", "smp", "--kernel", "x", "--guest", "hello"], "--guest goes without an IMAGE and --kernel: there"),
+        (["stats", "smp", "--clear"], "--clear goes without an IMAGE\n"),
+        (["stats", "--guest", "hello", "--clear"], "--clear goes without --guest\n"),
+        (["stats", "--kernel", "x", "--firmware", "none", "--clear"], "--clear goes without --kernel and --firmware\n"),
         (["stats", "nothing.elf"], "no such file"),
         (["stats", "smp", "--smp", "99"], "--smp"),
         (["stats", "--guest", "taks"], "did you mean 'tasks'?"),
@@ -276,6 +282,8 @@ def test_the_object_cache(tmp_path: Path, capsys: pytest.CaptureFixture[str], mo
         (["show", "tasks", "zzzz"], "no symbol 'zzzz'"),
         (["show", "tasks", "0x1000"], "in no segment"),
         (["show", "tasks", "0x80202477"], "odd"),
+        (["show", "tasks", "--", "-5"], "-5 is no address: they begin at 0"),
+        (["show", "tasks", "--", "-0x10"], "-0x10 is no address: they begin at 0"),
         (["show", "nothing.elf", "main"], "no such file"),
     ],
 )
@@ -313,12 +321,18 @@ def test_a_region_fits_the_output(columns: int, beside: bool, capsys: pytest.Cap
     piped = text()
     monkeypatch.setattr(jit_show, "terminal_columns", lambda out, **_: columns)
     out = text()
-    assert max(map(len, out.splitlines())) <= max(columns, 60)
+    assert max(map(len, out.splitlines())) <= columns
     assert ("\u2502" in out) is beside
     assert ("\n    LLVM  " in out and "\n    host  " in out) is not beside
     assert characters(out) == characters(piped)
     one = text("--host")
-    assert ("\u2502" in one) is (columns >= 80) and max(map(len, one.splitlines())) <= max(columns, 60)
+    assert ("\u2502" in one) is (columns >= 80) and max(map(len, one.splitlines())) <= columns
+
+
+def test_a_narrow_terminal_is_asked_for_its_width(capfd: pytest.CaptureFixture[str], monkeypatch: Monkey) -> None:
+    monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size((40, 24)))
+    assert main(["jit", "show", "bench-integer", "crc32"]) == 0
+    assert 30 < max(map(len, capfd.readouterr().out.splitlines())) <= 40
 
 
 def test_a_bar_that_the_output_cannot_show(capsys: pytest.CaptureFixture[str], monkeypatch: Monkey) -> None:
@@ -441,6 +455,59 @@ def test_code_that_overlaps_is_shown_in_both_its_blocks() -> None:
     assert all("; x9" in "\n".join(one.ir) for one in twice)
     shown = [line[2:] for block in blocks for part in (block, *block.guest) for line in part.host if line[:2] in ("  ", "~ ")]
     assert Counter(shown) == Counter(whole(region)[1])
+
+
+VIRTUAL, PHYSICAL = 0xFFFF_FFFF_8000_0000, 0x8020_0000
+ONE_STEP = struct.pack("<3I", 0x0014_8493, 0xFE04_9EE3, 0x0010_0073)  # addi x9, x9, 1; bnez x9, back; ebreak
+
+
+def linked_elsewhere(folder: Path, overlay: bytes = b"") -> str:
+    """An ELF as that of an operating system's kernel: its addresses are not those it is loaded at. With code that has the same
+    virtual addresses, loaded elsewhere, on demand."""
+    path = folder / "kernel.elf"
+    segments = {PHYSICAL: ONE_STEP} | ({PHYSICAL + 0x1_0000: overlay} if overlay else {})
+    linked = {PHYSICAL: VIRTUAL, PHYSICAL + 0x1_0000: VIRTUAL + 0x4}
+    path.write_bytes(elf(segments, PHYSICAL, {"start": VIRTUAL, "behind": VIRTUAL + 8}, linked))
+    return str(path)
+
+
+@pytest.mark.parametrize("where", ["start", hex(VIRTUAL), str(VIRTUAL)])
+def test_code_is_found_where_it_was_linked(where: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shown = document(capsys, "jit", "show", linked_elsewhere(tmp_path), where)
+    assert shown["address"] == VIRTUAL and shown["blocks"][0]["name"] == f"start ({VIRTUAL:#x})"
+    one, branch = (one for block in shown["blocks"][:1] for one in block["guest"])
+    assert (one["pc"], one["word"], one["text"]) == (VIRTUAL, "00148493", "addi s1, s1, 1")
+    assert branch["text"] == f"bnez s1, {VIRTUAL:#x}" and branch["note"] == f"to start ({VIRTUAL:#x})"
+
+
+def test_code_is_found_where_it_is_loaded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shown = document(capsys, "jit", "show", linked_elsewhere(tmp_path), hex(PHYSICAL))
+    assert shown["address"] == PHYSICAL and shown["blocks"][0]["name"] == f"{PHYSICAL:#x}"
+    assert [one["pc"] for one in shown["blocks"][0]["guest"]] == [PHYSICAL, PHYSICAL + 4]
+    assert shown["blocks"][0]["guest"][1]["text"] == f"bnez s1, {PHYSICAL:#x}"
+
+
+def test_code_that_is_linked_over_other_code_hides_nothing_of_it(tmp_path: Path) -> None:
+    nops = struct.pack("<I", 0x13) * 4
+    image = load_image(linked_elsewhere(tmp_path, nops))
+    assert jit_show.page_of(image, VIRTUAL)[: len(ONE_STEP) + 4] == ONE_STEP + nops[:4]
+    assert jit_show.page_of(image, VIRTUAL + 0x10)[: 4 + len(nops)] == ONE_STEP[:4] + nops
+    assert jit_show.page_of(image, PHYSICAL)[: len(ONE_STEP) + 4] == ONE_STEP + bytes(4)
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ([0x0000_006F], "1 instruction in 1 block"),
+        ([0x0014_8493, 0x0010_0073], "2 instructions in 1 block"),
+    ],
+)  # fmt: skip
+def test_one_is_no_plural(code: list[int], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "one.elf"
+    path.write_bytes(elf({PHYSICAL: struct.pack(f"<{len(code)}I", *code)}, PHYSICAL, {"start": PHYSICAL}))
+    assert main(["jit", "show", str(path), "start", "--ir"]) == 0
+    out = capsys.readouterr().out
+    assert f": {says}\n" in out and "[entry, checks for 1 step]" in out
 
 
 ASSEMBLY = """
