@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.translated import Count
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -19,6 +24,28 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--update-golden", action="store_true", help="write golden files anew; say in the commit why they change"
     )
+    parser.addoption("--translated", action="store_true", help="with RVHV_TIER=jit: each run of a hart begins in a region")
+
+
+@pytest.fixture(scope="session")
+def translated(request: pytest.FixtureRequest) -> Iterator[Count | None]:
+    """With --translated: what came of it; a twentieth of many runs must have been, or the option does nothing."""
+    if not request.config.getoption("--translated"):
+        yield None
+        return
+    from tests.translated import Count
+
+    count = Count()
+    yield count
+    assert count.translated * 20 >= count.runs or count.runs < 1000, count
+
+
+@pytest.fixture(autouse=True)
+def _each_run_translated(translated: Count | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    if translated is not None:
+        from tests.translated import translate_each_run
+
+        translate_each_run(monkeypatch, translated)
 
 
 @pytest.fixture(scope="session")
