@@ -334,6 +334,27 @@ def test_what_cannot_be_translated_is_left_to_the_interpreter(
     assert run_until(hart, "regions")
 
 
+@pytest.mark.usefixtures("eager", "own_cache")
+def test_an_answer_about_other_bytes_gives_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "Worker", Busy)
+    hart = make_hart("auto")
+    made = engine_of(hart)
+    while made._worker is None:
+        hart.run(STEPS)
+    hart.memory.write(BASE, ASM.program("loop: addi x7, x7, 1; sub x6, x6, x7; j loop", BASE))
+    made._worker.answers = 1
+    hart.state[SLOT["attention"]] = 1
+    hart.run(1)
+    assert HEAT_NEVER not in hart.memory.code.view[CODE_ENTRIES : CODE_ENTRIES + PAGE // 2]
+
+
+def test_nothing_is_given_up_for_good_because_of_a_neighbour() -> None:
+    """A region that ends where another can be entered at once has nothing in it; without that one it would."""
+    page = LOOP.ljust(PAGE, b"\0")
+    assert work(Job(1, 0, page, (), 8, hints=(0,), stops=(0,))).for_now
+    assert not work(Job(1, 0, ASM.program("ebreak", BASE).ljust(PAGE, b"\0"), (0,), 8, stops=(8,))).for_now
+
+
 # -- guests that mean harm
 
 
