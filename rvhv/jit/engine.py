@@ -35,7 +35,7 @@ from rvhv.cpu.state import (
     wanted_base,
 )
 from rvhv.errors import ConfigError
-from rvhv.jit.job import LEAST_LENGTH, Job, Result, Spec, failed, spec_of
+from rvhv.jit.job import LEAST_LENGTH, LINE, Job, Result, Spec, failed, spec_of
 from rvhv.jit.lull import Lull
 
 if TYPE_CHECKING:
@@ -47,7 +47,6 @@ SAMPLE_STEPS = 1 << 17  # how often the run loop looks where pc is: half a milli
 EAGER_SAMPLE_STEPS = 64
 WORTH_A_WORKER = 6  # places that are hot before a process is started
 MOST_CODE = 64 << 20  # bytes of regions that are kept
-LINE = 64  # bytes that a bit of a region's cover stands for
 LEAST_CODE = 16 << 10  # bytes that a region costs, however short
 MOST_OF_A_FRAME = 64  # translations of a frame's code at a time: one that changes all the time is left to the interpreter
 INSTALLS_A_TRANSLATION = 8  # of what is known already, because a store dropped it, cost a frame as much as a translation

@@ -19,10 +19,9 @@ from rvhv.isa.effects import Branch, Call, CsrAccess, Float, Jump, Load, Store
 from rvhv.isa.expr import MASK64, OPS, E
 from rvhv.isa.rows import Insn
 from rvhv.jit import csrs
-from rvhv.jit.job import MOST_INSTRUCTIONS
+from rvhv.jit.job import LINE, MOST_INSTRUCTIONS
 
 PAGE = 4096
-LINE = 64
 # what never comes back to the instruction behind it
 ENDS = frozenset({"mret", "sret", "ebreak"})
 # helpers that do nothing but look whether they are allowed (with a log they do more, and then nothing is translated)

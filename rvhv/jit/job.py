@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 LEAST_LENGTH = 2  # bytes of an instruction
+LINE = 64  # bytes that a bit of a region's cover stands for
 MOST_INSTRUCTIONS = 128  # of a region, at first: a page's regions are united later
 
 
