@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from rvhv.cli.main import INTERRUPTED
@@ -83,16 +82,10 @@ def _regions(report: Report) -> list[Hot]:
     return sorted(found, key=lambda one: -one.share)[:TOP]
 
 
-@cache
-def _disassembler() -> Any:
-    from rvhv.core.registry import ISA
-    from rvhv.isa.render.disasm import Disassembler
-
-    return Disassembler(ISA)
-
-
 def _instruction(at: LeftAt, address: int) -> str:
-    return str(_disassembler().disassemble(int.from_bytes(at.data, "little"), address))
+    from rvhv.debug.look.code import disassembler
+
+    return disassembler().disassemble(int.from_bytes(at.data, "little"), address)
 
 
 def show_report(report: Report, *, as_json: bool, no_color: bool) -> int:

@@ -11,7 +11,7 @@ import logging
 import os
 import weakref
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -35,6 +35,8 @@ from rvhv.cpu.state import (
     wanted_base,
 )
 from rvhv.errors import ConfigError
+from rvhv.jit import frame_code
+from rvhv.jit.frame_code import FrameCode, Loaded
 from rvhv.jit.job import LEAST_LENGTH, LINE, Job, Result, Spec, failed, spec_of
 from rvhv.jit.lull import Lull
 
@@ -48,10 +50,7 @@ EAGER_SAMPLE_STEPS = 64
 WORTH_A_WORKER = 6  # places that are hot before a process is started
 MOST_CODE = 64 << 20  # bytes of regions that are kept
 LEAST_CODE = 16 << 10  # bytes that a region costs, however short
-MOST_OF_A_FRAME = 64  # translations of a frame's code at a time: one that changes all the time is left to the interpreter
-INSTALLS_A_TRANSLATION = 8  # of what is known already, because a store dropped it, cost a frame as much as a translation
 MOST_SPECS = 16  # regions of a page's bytes that are remembered for later runs: where there are more, each is worth little
-STEPS_A_TRANSLATION = 1 << 26  # in which one of these is forgotten: interpreting them takes seven times as long as it
 MOST_VARIANTS = 64  # regions that start alike, which are looked at when one is wanted
 MOST_UNITED = 1024  # instructions of a region that is made of a frame's regions
 UNITE_AT = 8  # with the tier JIT, which has no lulls: at this translation of a frame
@@ -121,31 +120,6 @@ def frame_at(memory: Memory, state: memoryview[int], pc: int) -> int:
     """The frame that pc was executed from in the context that a hart, by its state, ran last; -1: the hart has it not at hand."""
     at = state[SLOT["tlb_fetch"]] + FETCH_WORDS * (pc // PAGE & state[SLOT["tlb_mask"]])
     return memory.code.view[state[at + 1] + CODE_FRAME] if state[at] == pc & -PAGE else -1
-
-
-@dataclass
-class Loaded:
-    """A region in this process."""
-
-    result: Result
-    address: int
-    tracker: Any  # keeps the code in memory
-
-
-@dataclass
-class FrameCode:
-    """What the engine knows of the code in a frame; offsets."""
-
-    starts: set[int] = field(default_factory=set)  # wanted: regions were left for them
-    hints: set[int] = field(default_factory=set)  # wanted: chunks ended there
-    installed: dict[int, Loaded] = field(default_factory=dict)  # by address; stores may have dropped them since
-    page: bytes = b""  # the frame's bytes when its jobs were last looked up
-    specs: list[Spec] = field(default_factory=list)  # of the jobs done of these bytes, in earlier runs too
-    translations: int = 0  # since step `since`, less those that are forgotten
-    since: int = 0
-    installs: int = 0  # again, since these last counted as a translation
-    apart: int = 0  # regions that were installed since these were made one
-    united: int = 0  # how often they were
 
 
 @dataclass
@@ -310,7 +284,7 @@ class Engine:
             if place & WANTED_SAMPLED and self._covers(frame, code, offset):
                 self._cool(frame, (offset,))  # it runs there on its way to where a region can be entered
                 continue
-            refused = self._spent(code, state[STEPS]) >= MOST_OF_A_FRAME
+            refused = code.is_spent(state[STEPS])
             if not refused and (
                 self._reuse(hart, frame, offset) or (self._recall(hart, frame, code) and self._reuse(hart, frame, offset))
             ):
@@ -332,18 +306,10 @@ class Engine:
             or (asked is not None and asked.frame == frame and (offset in asked.starts or offset in asked.hints))
         )
 
-    @staticmethod
-    def _spent(code: FrameCode, steps: int) -> int:
-        """Translations of the frame's code that count: with time they are forgotten."""
-        forgotten = max(steps - code.since, 0) // STEPS_A_TRANSLATION  # another hart may be behind
-        code.translations = max(code.translations - forgotten, 0)
-        code.since += forgotten * STEPS_A_TRANSLATION
-        return code.translations
-
     def _pardon(self, steps: int) -> None:
         """What was refused, and may be translated by now."""
         for frame, code in list(self._refused.items()):
-            if self._spent(code, steps) < MOST_OF_A_FRAME:
+            if not code.is_spent(steps):
                 self._wanted[frame] = self._refused.pop(frame)
 
     def _next_is(self, frame: int, code: FrameCode) -> None:
@@ -413,16 +379,14 @@ class Engine:
             if self._matches(frame, loaded.result):
                 self.statistics.reused += 1
                 self._enter(hart, frame, loaded)
-                code = self._frames[frame]
-                again, code.installs = divmod(code.installs + 1, INSTALLS_A_TRANSLATION)
-                code.translations += again
+                self._frames[frame].note_install()
                 return True
         return False
 
     def _quieten(self, frame: int, steps: int) -> None:
         """Asking costs the guests something too: nothing of the frame is asked for until a translation is forgotten."""
         if (base := self._entries(frame)) is not None:
-            self.memory.code.view[base - CODE_ENTRIES + CODE_QUIET] = steps + STEPS_A_TRANSLATION
+            self.memory.code.view[base - CODE_ENTRIES + CODE_QUIET] = steps + frame_code.STEPS_A_TRANSLATION
 
     def _known(self, result: Result) -> Loaded | None:
         """The same region, from earlier."""
@@ -455,20 +419,15 @@ class Engine:
         results = [loaded.result for loaded in {id(loaded): loaded for loaded in self._live(frame, code).values()}.values()]
         return tuple(sorted({s for r in results for s in r.starts})), tuple(sorted({h for r in results for h in r.hints}))
 
-    @staticmethod
-    def _is_apart(code: FrameCode) -> bool:
-        """Whether regions that should be one have come since the last union: two, and after some unions more."""
-        return code.apart > max(code.united, 1) and code.translations < MOST_OF_A_FRAME
-
     def _any_apart(self) -> bool:
-        self._maybe_apart = {frame for frame in self._maybe_apart if self._is_apart(self._frames[frame])}
+        self._maybe_apart = {frame for frame in self._maybe_apart if self._frames[frame].is_apart}
         return bool(self._maybe_apart)
 
     def _union(self, hart: HartPart) -> Job | None:
         """One region in place of a frame's. Only where the hart is found running in a lull: it takes as long as they did."""
         frame = frame_at(self.memory, hart.state, hart.state[SLOT["pc"]])
         code = self._frames.get(frame)
-        if not self._lull.now or code is None or not self._is_apart(code):
+        if not self._lull.now or code is None or not code.is_apart:
             return None
         starts, hints = self._roots(frame, code)
         code.apart = 0

@@ -45,17 +45,20 @@ from tests.elf_file import elf
 
 Monkey = pytest.MonkeyPatch
 ROOT = Path(__file__).resolve().parents[2]
+POWER_OFF = """
+    li t0, 0x100000
+    li t1, 0x5555
+    sw t1, 0(t0)
+    j .
+"""
 # a loop of 3 steps, two million times, and power off
-LOOP = """
+LOOP = f"""
     li s0, 2000000
 again:
     addi s1, s1, 3
     addi s0, s0, -1
     bne s0, x0, again
-    li t0, 0x100000
-    li t1, 0x5555
-    sw t1, 0(t0)
-    j .
+    {POWER_OFF}
 """
 
 pytestmark = pytest.mark.usefixtures("compiled")
@@ -193,7 +196,7 @@ def test_statistics_of_a_machine(loop: list[str], capsys: pytest.CaptureFixture[
 
 
 # two regions in pages of their own, one of which calls the other a hundred thousand times, and an instruction that leaves
-CALLS = """
+CALLS = f"""
     li s0, 100000
 again:
     jal double
@@ -201,10 +204,7 @@ again:
     csrw satp, x0
     addi s0, s0, -1
     bne s0, x0, again
-    li t0, 0x100000
-    li t1, 0x5555
-    sw t1, 0(t0)
-    j .
+    {POWER_OFF}
     .balign 4096
 double:
     add s1, s1, s1

@@ -24,7 +24,7 @@ from rvhv.core.registry import ISA
 from rvhv.cpu.state import CODE_ENTRIES, HEAT_NEVER, LEAST_ENTRY, SLOT
 from rvhv.hart import Hart
 from rvhv.isa.render.asm import Assembler
-from rvhv.jit import cache, engine, worker
+from rvhv.jit import cache, engine, frame_code, worker
 from rvhv.jit import work as engine_work
 from rvhv.jit.cache import MAGIC, ObjectCache
 from rvhv.jit.engine import Engine
@@ -181,19 +181,19 @@ def test_one_short_loop_is_worth_a_process_when_it_goes_on(length: int) -> None:
 
 @pytest.mark.usefixtures("eager", "own_cache")
 def test_what_was_refused_is_translated_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "MOST_OF_A_FRAME", 1)
+    monkeypatch.setattr(frame_code, "MOST_OF_A_FRAME", 1)
     hart = make_hart("auto")
     assert run_until(hart, "regions")
     other = ASM.program("loop: addi x7, x7, 1; sub x6, x6, x7; j loop", BASE)
     hart.memory.write(BASE, other)
     hart.state[SLOT["pc"]] = BASE
     before = region_steps(hart)
-    monkeypatch.setattr(engine, "STEPS_A_TRANSLATION", 1 << 40)
+    monkeypatch.setattr(frame_code, "STEPS_A_TRANSLATION", 1 << 40)
     end = time.monotonic() + 1
     while time.monotonic() < end:
         hart.run(STEPS)
     assert engine_of(hart).statistics.refused and region_steps(hart) < before + STEPS
-    monkeypatch.setattr(engine, "STEPS_A_TRANSLATION", 1 << 20)
+    monkeypatch.setattr(frame_code, "STEPS_A_TRANSLATION", 1 << 20)
     before = region_steps(hart)
     end = time.monotonic() + PATIENCE
     while region_steps(hart) < before + STEPS:
@@ -377,7 +377,7 @@ def test_code_that_is_rewritten_in_a_loop_is_left_to_the_interpreter() -> None:
     hart = make_hart("jit", ASM.program(source, BASE))
     made = engine_of(hart)
     hart.run(1_500_000)
-    assert made.statistics.regions <= engine.MOST_OF_A_FRAME + 1
+    assert made.statistics.regions <= frame_code.MOST_OF_A_FRAME + 1
     first = made.statistics.regions, len(made._frames)
     hart.run(500_000)
     assert (made.statistics.regions, len(made._frames)) == first
@@ -412,7 +412,7 @@ def test_stores_to_code_make_no_work_without_end(change: str, monkeypatch: pytes
         return made.requests - before
 
     assert served(2_000_000) > 100
-    assert made.refused and made.installs <= (engine.MOST_OF_A_FRAME + 1) * engine.INSTALLS_A_TRANSLATION
+    assert made.refused and made.installs <= (frame_code.MOST_OF_A_FRAME + 1) * frame_code.INSTALLS_A_TRANSLATION
     assert served(2_000_000) <= 2
     assert region_steps(hart) > 0
 
@@ -468,7 +468,7 @@ def test_a_page_that_changes_all_the_time_grows_no_books(own_cache: Path, monkey
         sizes.append((len(code.installed), len(code.specs), made.statistics.regions))
         assert len(code.installed) <= 1
         assert len(code.specs) <= 2
-        assert 10 < made.statistics.regions <= engine.MOST_OF_A_FRAME + 1
+        assert 10 < made.statistics.regions <= frame_code.MOST_OF_A_FRAME + 1
     assert made.statistics.from_cache > 10
 
 
@@ -550,7 +550,7 @@ def test_data_as_code_and_nothing_but_branches() -> None:
             h.run(200)
     assert registers(hart) == registers(plain)
     made = engine_of(hart).statistics
-    assert 0 < made.regions <= 9 * engine.MOST_OF_A_FRAME
+    assert 0 < made.regions <= 9 * frame_code.MOST_OF_A_FRAME
     assert made.instructions <= made.regions * engine.MOST_UNITED
 
 
