@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import llvmlite.binding as llvm
 import pytest
@@ -90,11 +89,6 @@ def hart_with(source: str, tier: str) -> Hart:
     hart.open_pmp()
     hart.state[SLOT["pc"]] = BASE
     return hart
-
-
-@pytest.fixture
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "cache_folder", lambda: tmp_path)
 
 
 def engine_of(hart: Hart) -> Engine:
