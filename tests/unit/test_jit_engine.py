@@ -26,6 +26,7 @@ from rvhv.jit import engine, frame_code, worker
 from rvhv.jit import work as engine_work
 from rvhv.jit.cache import ObjectCache
 from rvhv.jit.engine import Engine
+from rvhv.jit.frame_code import FrameCode
 from rvhv.jit.job import Job, Result
 from rvhv.jit.work import work
 
@@ -346,6 +347,17 @@ def test_nothing_is_given_up_for_good_because_of_a_neighbour() -> None:
 
 
 # -- guests that mean harm
+
+
+def test_a_frame_s_translations_are_forgotten_one_by_one() -> None:
+    """However often one asks, and though another hart is behind; installs again count a part of one."""
+    code, each = FrameCode(translations=frame_code.MOST_OF_A_FRAME + 1), frame_code.STEPS_A_TRANSLATION
+    assert all(code.is_spent(step) for step in (each, each, each, 0, 2 * each - 1))
+    assert not code.is_spent(2 * each)
+    for n in range(frame_code.INSTALLS_A_TRANSLATION):
+        assert not code.is_spent(2 * each), n
+        code.note_install()
+    assert code.is_spent(2 * each) and not code.is_spent(99 * each) and code.translations == 0
 
 
 def test_code_that_is_rewritten_in_a_loop_is_left_to_the_interpreter() -> None:
